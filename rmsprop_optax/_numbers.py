@@ -1,0 +1,107 @@
+"""The numbers that options are made of.
+
+A Python or NumPy number is static: it is checked when the transformation is built, and a static zero removes the link
+that it belongs to. A ``jax.Array``, traced or not, is dynamic: it is never looked at, so that
+``optax.inject_hyperparams`` and ``jit`` see the same state whatever its value.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# option: (lower bound, upper bound that is never reached, the likely mend)
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "decay": (0, 1, "it is the weight of the old mean square (alpha in PyTorch, rho in Keras); 0.9 to 0.999 are usual"),
+    "momentum": (0, 1, "it is the weight of the old momentum buffer; 0.9 is usual, 0 or None means no buffer"),
+    "eps": (0, math.inf, "it is added to the root of the mean square; use a small positive number or 0"),
+    "eps_root": (0, math.inf, "it is added to the mean square under the root; use a small positive number or 0"),
+    "initial_value": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
+    "l2": (0, math.inf, "l2 * parameter is added to the gradient; 0 or None turns it off"),
+    "weight_decay": (0, math.inf, "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off"),
+    "learning_rate": (0, math.inf, "updates descend already; to ascend, negate the gradients with optax.scale(-1.0)"),
+    "clip": (0, math.inf, "it bounds a norm or an absolute value; None turns it off"),
+}
+
+
+def is_static(value: Any) -> bool:
+    """Whether ``value`` is a Python or NumPy number, known while the transformation is built."""
+    return isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim == 0)
+
+
+def is_off(value: Any) -> bool:
+    """Whether ``value`` removes its link: ``None`` or a static zero."""
+    return value is None or (is_static(value) and value == 0)
+
+
+def check(option: str, value: Any, *, name: str | None = None, schedule: bool = False) -> Any:
+    """Return a static ``value`` as a Python float inside its range, and anything dynamic as it is.
+
+    Args:
+      option: the row of the table of ranges.
+      value: what the user gave.
+      name: what the user calls the option, where that differs.
+      schedule: whether a callable of the step count is welcome.
+    """
+    name = name or option
+    low, high, mend = _RANGES[option]
+    if callable(value):
+        if schedule:
+            return value
+        raise TypeError(
+            f"{name} must be a number, got the callable {value!r}: schedule it with optax.inject_hyperparams."
+        )
+    if isinstance(value, jax.Array):
+        return _check_dynamic(name, value)
+    if isinstance(value, bool | np.bool_) or not is_static(value):
+        raise TypeError(f"{name} must be a number, got {name}={value!r}: {mend}.")
+    if not low <= value < high:
+        bounds = f"in [{low}, {high})" if high < math.inf else f"finite and at least {low}"
+        raise ValueError(f"{name} must be {bounds}, got {name}={value}: {mend}.")
+    return float(value)
+
+
+def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
+    """Look at the type of a dynamic number, never at its value."""
+    if value.ndim:
+        raise ValueError(
+            f"{name} must be a scalar, got an array of shape {value.shape}: give each leaf its own "
+            "transformation with optax.partition."
+        )
+    # In bfloat16 a decay of 0.999 is 1, in float16 an eps of 1e-8 is 0: another algorithm, silently.
+    if jnp.issubdtype(value.dtype, jnp.floating) and jnp.finfo(value.dtype).bits < 32:
+        raise TypeError(
+            f"{name} must be in float32 or wider, got {value.dtype}: optax.inject_hyperparams takes the "
+            "parameters' dtype unless told hyperparam_dtype=jnp.float32."
+        )
+    # optax.inject_hyperparams makes every number complex for complex parameters.
+    return value.real if jnp.iscomplexobj(value) else value
+
+
+def product(a: Any, b: Any) -> Any:
+    """``a * b`` of numbers or schedules; a schedule if either is one."""
+    if not (callable(a) or callable(b)):
+        return a * b
+    return lambda count: at(a, count) * at(b, count)
+
+
+def at(value: Any, count: jax.Array) -> Any:
+    """The number that a number or schedule is at step ``count``."""
+    return value(count) if callable(value) else value
+
+
+def cast(value: Any, dtype: jnp.dtype) -> Any:
+    """``value`` ready to meet an array of ``dtype`` under strict promotion; a Python float adapts by itself."""
+    return value if isinstance(value, float) else jnp.asarray(value, dtype)
+
+
+def wide(dtype: Any) -> Any:
+    """The dtype that maths on ``dtype``, floating-point or complex, is done in: float32 or wider."""
+    return np.promote_types(dtype, np.float32)
+
+
+def real(dtype: Any) -> Any:
+    """The dtype of the absolute value of an array of ``dtype``."""
+    return jnp.finfo(dtype).dtype

@@ -1,0 +1,170 @@
+"""The heart: gradients divided by the root of their mean square, and the state that carries it."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.scipy.special import xlog1py
+
+from rmsprop_optax import _numbers, _tree
+from rmsprop_optax import storage as _storage
+
+
+class ScaleByRmsState(NamedTuple):
+    """What :func:`scale_by_rms` carries from step to step, the same for all its options.
+
+    Attributes:
+      count: int32 scalar, the number of updates so far; stops at its maximum.
+      nu: the tree of the parameters, real, float32 or wider: the mean square of the gradients, or their variance where
+        centered. Changes with every update.
+      mu: the tree of the parameters, float32 or wider: the mean of the gradients. ``None`` unless centered.
+      mu_rest: the tree of the parameters: what rounding dropped from ``mu``, so that the mean is ``mu + mu_rest`` with
+        about 48 bits. ``None`` unless centered.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
+    nu: Any
+    mu: Any = None
+    mu_rest: Any = None
+
+
+def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
+    """``(1 − rate)·nu + rate·|g|²``."""
+    return _forget(nu, rate) + _numbers.cast(rate, nu.dtype) * _abs_sq(g)
+
+
+def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rest: jax.Array, rate: Any) -> tuple:
+    """``d = g − mu;  mu += rate·d;  nu = (1 − rate)·(nu + rate·|d|²)``.
+
+    Equal to E[g²] − E[g]² in exact arithmetic, and never negative. The mean is the sum ``mu + rest`` (Kahan): with
+    float32's 24 bits alone it stops short of a constant gradient, and noise of a millionth of the mean drowns in it.
+    """
+    d = (g - mu) - rest
+    step = _numbers.cast(rate, d.dtype) * d + rest
+    new_mu = mu + step
+    nu = _forget(nu + _numbers.cast(rate, nu.dtype) * _abs_sq(d), rate)
+    return nu, new_mu, step - (new_mu - mu)
+
+
+def denominator(nu: jax.Array, eps: Any, eps_root: Any) -> jax.Array:
+    """``sqrt(nu + eps_root) + eps``."""
+    return jnp.sqrt(nu + _numbers.cast(eps_root, nu.dtype)) + _numbers.cast(eps, nu.dtype)
+
+
+def _forget(x: jax.Array, rate: Any) -> jax.Array:
+    """``(1 − rate)·x``. In float32 ``decay·x`` is off by 6e-8 a step, which a decay of 0.999 adds up to 6e-5."""
+    return x - _numbers.cast(rate, x.dtype) * x
+
+
+def _abs_sq(g: jax.Array) -> jax.Array:
+    square = g * g if not jnp.iscomplexobj(g) else g.real * g.real + g.imag * g.imag
+    # A finite gradient whose square overflows must not stay in the mean for ever; NaN passes through.
+    return jnp.minimum(square, jnp.finfo(square.dtype).max / 4)
+
+
+def _divide(g: jax.Array, d: jax.Array) -> jax.Array:
+    """``g / d`` by a real ``d``, where 0/0 is 0: a weight that never saw a gradient stays, also without an epsilon."""
+    d = jnp.where(d == 0, jnp.inf, d)
+    return jax.lax.complex(g.real / d, g.imag / d) if jnp.iscomplexobj(g) else g / d
+
+
+def _corrected(rate: Any, count: jax.Array) -> jax.Array:
+    """``rate / (1 − decay^t)`` at step ``t``, exactly 1 at the first.
+
+    Dividing a moving average by ``1 − decay^t`` is the same as averaging with this rate, so the bias correction of
+    Adam is a decay that warms up. ``1 − decay^t = rate + decay·(1 − decay^(t−1))``, and the power in terms of ``rate``
+    keeps its digits when the decay is close to 1.
+    """
+    dtype = jnp.result_type(float)
+    rate = jnp.asarray(rate, dtype)
+    return rate / (rate - (1 - rate) * jnp.expm1(xlog1py(count.astype(dtype) - 1, -rate)))
+
+
+def scale_by_rms(
+    decay: Any = 0.9,
+    *,
+    eps: Any = 0.0,
+    eps_root: Any = 1e-8,
+    centered: bool = False,
+    initial_value: Any = 0.0,
+    bias_correction: bool = False,
+    storage: str = "float32",
+) -> optax.GradientTransformationExtraArgs:
+    r"""Divide gradients by the root of a running mean of their squares.
+
+    .. math::
+      nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2 \\
+      u_t &= g_t / (\sqrt{nu_t + eps\_root} + eps)
+
+    Centered, ``nu`` is the variance of the gradients about their running mean ``mu``:
+
+    .. math::
+      mu_t = decay \cdot mu_{t-1} + (1 - decay) \cdot g_t, \qquad
+      nu_t = decay \cdot (nu_{t-1} + (1 - decay) \cdot |g_t - mu_{t-1}|^2)
+
+    The maths is done in float32 or wider whatever the dtype of the gradients, and the update has their dtype.
+
+    Args:
+      decay: the weight of the old mean square, in [0, 1).
+      eps: added to the root, at least 0; the place of PyTorch's epsilon.
+      eps_root: added under the root, at least 0; the place of TensorFlow's, Keras' and optax's epsilon.
+      centered: divide by the standard deviation instead; never NaN, since the variance has a recurrence of its own.
+      initial_value: what every entry of the mean square starts from, at least 0; TensorFlow 1 starts from 1.
+      bias_correction: weigh the gradients seen so far as Adam does; nothing is left of an initial value then. The first
+        centered update has variance 0 and is ``g / (sqrt(eps_root) + eps)``.
+      storage: how ``nu`` is kept, one of :data:`rmsprop_optax.storage.FORMATS`.
+
+    Returns:
+      A transformation with a :class:`ScaleByRmsState`. Every number may be a ``jax.Array``, traced or not.
+
+    Raises:
+      ValueError: a static number is out of its range; ``bias_correction`` comes with an ``initial_value``; updates have
+        another tree or other shapes than the parameters given to ``init``.
+      TypeError: an option is not a number, or a parameter is neither floating-point nor complex.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = scale_by_rms(decay=0.9, eps_root=0.0)
+      >>> updates, state = tx.update(jnp.array([3.0, -0.2]), tx.init(jnp.zeros(2)))
+      >>> [round(float(u), 4) for u in updates]
+      [3.1623, -3.1623]
+      >>> [round(float(nu), 4) for nu in state.nu]
+      [0.9, 0.004]
+
+    Source:
+      Hinton, Neural Networks for Machine Learning, lecture 6.5; centered: Graves, arXiv:1308.0850, equations 38 to 45.
+    """
+    decay = _numbers.check("decay", decay)
+    eps = _numbers.check("eps", eps)
+    eps_root = _numbers.check("eps_root", eps_root)
+    initial_value = _numbers.check("initial_value", initial_value)
+    _storage.check(storage)
+    if bias_correction and _numbers.is_static(initial_value) and not _numbers.is_off(initial_value):
+        raise ValueError(
+            "bias_correction leaves no weight to an initial_value, so only one of them has a meaning, got "
+            f"bias_correction=True with initial_value={initial_value}: drop one."
+        )
+
+    def init(params: optax.Params) -> ScaleByRmsState:
+        nu = _tree.full(params, initial_value, real=True)
+        mu, rest = (_tree.full(params, 0.0), _tree.full(params, 0.0)) if centered else (None, None)
+        return ScaleByRmsState(jnp.zeros([], jnp.int32), nu, mu, rest)
+
+    def update(updates, state, params=None, **extra_args):
+        del params, extra_args
+        count = optax.safe_increment(state.count)
+        rate = _corrected(1 - decay, count) if bias_correction else 1 - decay
+
+        def one(g, *stored):
+            g, nu, mu, rest = _storage.decode(g, *stored)
+            if mu is None:
+                nu = mean_square(g, nu, rate)
+            else:
+                nu, mu, rest = variance(g, nu, mu, rest, rate)
+            return _divide(g, denominator(nu, eps, eps_root)), *_storage.encode((nu, mu, rest), stored)
+
+        updates, *moments = _tree.lift(one, updates, state.nu, state.mu, state.mu_rest)
+        return updates, ScaleByRmsState(count, *moments)
+
+    return _tree.in_float32(optax.GradientTransformationExtraArgs(init, update))

@@ -1,0 +1,130 @@
+"""Functions of one array, lifted over trees: the only place that knows how a tree is walked."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _numbers
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -> tuple:
+    """Apply ``function(update, *states)``, which returns as many values, to every leaf; one tree for each value.
+
+    A leaf whose update is ``None`` is passed over: its state stays as it is. A state that is ``None`` as a whole (an
+    option that is off) reaches ``function`` as ``None``.
+
+    Raises:
+      ValueError: the updates have not the tree or the shapes of the state.
+    """
+    leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
+    columns = [leaves, *(_leaves_like(updates, treedef, state) for state in states)]
+    rows = [row if row[0] is None else function(*row) for row in zip(*columns, strict=True)]
+    outputs = zip(*rows, strict=True) if rows else columns
+    return tuple(
+        None if state is None else jax.tree.unflatten(treedef, output)
+        for state, output in zip((updates, *states), outputs, strict=True)
+    )
+
+
+def _leaves_like(updates: optax.Updates, treedef: Any, state: Any) -> list:
+    if state is None:
+        return [None] * treedef.num_leaves
+    mend = "call update with gradients of the parameters that init was called with"
+    try:
+        leaves = treedef.flatten_up_to(state)
+    except ValueError as error:
+        raise ValueError(f"the updates must have the tree of the state, got another: {error}; {mend}.") from error
+    for (path, update), leaf in zip(jax.tree.leaves_with_path(updates, is_leaf=_is_none), leaves, strict=True):
+        if update is not None and jnp.shape(update) != getattr(leaf, "shape", None):
+            raise ValueError(
+                f"the update{jax.tree_util.keystr(path)} must have the shape of its state, got {jnp.shape(update)} for "
+                f"{getattr(leaf, 'shape', leaf)}: {mend}."
+            )
+    return leaves
+
+
+def full(params: optax.Params, value: Any, *, real: bool = False) -> Any:
+    """A state tree with the shapes and shardings of ``params``, float32 or wider, filled with ``value``.
+
+    Leaves may be arrays or ``jax.ShapeDtypeStruct``; ``real`` takes the real dtype for complex ones.
+
+    Raises:
+      TypeError: a leaf is neither floating-point nor complex.
+    """
+
+    def leaf(path, p):
+        dtype = getattr(p, "dtype", None) or jnp.result_type(p)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"the parameter{jax.tree_util.keystr(path)} must be floating-point or complex, got {dtype}: "
+                "leave integers out with optax.masked or optax.partition."
+            )
+        dtype = _numbers.wide(dtype)
+        return jnp.full_like(p, value, dtype=_numbers.real(dtype) if real else dtype)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
+
+
+def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Let ``inner`` see updates and parameters in float32 or wider; the result leaves in the updates' dtype.
+
+    One cast at each end of a chain, so that no link between rounds to bfloat16, and none has to think of dtypes.
+    ``inner.init`` sees the parameters as they are.
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def update(updates, state, params=None, **extra_args):
+        wide, state = inner.update(jax.tree.map(_widen, updates), state, jax.tree.map(_widen, params), **extra_args)
+        return jax.tree.map(lambda u, like: u.astype(jnp.asarray(like).dtype), wide, updates), state
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def _widen(x: Any) -> jax.Array:
+    x = jnp.asarray(x)
+    return x.astype(_numbers.wide(x.dtype)) if jnp.issubdtype(x.dtype, jnp.inexact) else x
+
+
+class Components(NamedTuple):
+    """The real and the imaginary part of a complex leaf."""
+
+    real: Any
+    imag: Any
+
+
+def per_component(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Let ``inner`` see a complex leaf as two real ones, and put its updates together again.
+
+    ``optax.contrib.split_real_and_imaginary`` does the same to arrays, but neither to ``jax.ShapeDtypeStruct`` nor with
+    extra arguments.
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def init(params):
+        return inner.init(jax.tree.map(_split, params))
+
+    def update(updates, state, params=None, **extra_args):
+        parts, state = inner.update(jax.tree.map(_split, updates), state, jax.tree.map(_split, params), **extra_args)
+        return jax.tree.map(_join, parts, is_leaf=lambda x: isinstance(x, Components)), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _split(x: Any) -> Any:
+    if not jnp.issubdtype(getattr(x, "dtype", type(x)), jnp.complexfloating):
+        return x
+    if isinstance(x, jax.ShapeDtypeStruct):
+        part = jax.ShapeDtypeStruct(x.shape, _numbers.real(x.dtype), sharding=x.sharding)
+        return Components(part, part)
+    return Components(jnp.real(x), jnp.imag(x))
+
+
+def _join(x: Any) -> Any:
+    return jax.lax.complex(*x) if isinstance(x, Components) else x

@@ -1,0 +1,122 @@
+"""timm's RMSprop: TensorFlow 1's rule in PyTorch."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _numbers, _tree
+from rmsprop_optax._decay import add_decay
+from rmsprop_optax._rmsprop import rmsprop
+
+
+def timm(
+    lr: Any = 1e-2,
+    alpha: Any = 0.9,
+    eps: Any = 1e-10,
+    weight_decay: Any = 0,
+    momentum: Any = 0.0,
+    centered: bool = False,
+    decoupled_decay: bool = False,
+    corrected_weight_decay: bool = False,
+    lr_in_momentum: bool = True,
+    caution: bool = False,
+    *,
+    max_lr: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``timm.optim.RMSpropTF`` under its own arguments.
+
+    .. math::
+      g_t &\leftarrow g_t + weight\_decay \cdot p_t \quad \text{or} \quad
+      p_t \leftarrow p_t - lr_t \cdot weight\_decay \cdot p_t \\
+      v_t &= v_{t-1} + (1 - alpha) \cdot (g_t^2 - v_{t-1}), \qquad v_0 = 1 \\
+      b_t &= momentum \cdot b_{t-1} + lr_t \cdot g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - b_t
+
+    Differs on purpose: the centered variance is computed without cancellation, and statistics are float32 or wider.
+    ``foreach`` does not change the rule and is not taken.
+
+    Args:
+      lr: at least 0; a number or a schedule.
+      alpha: the weight of the old mean square, in [0, 1).
+      eps: added to the mean square under the root, at least 0.
+      weight_decay: at least 0, as L2 penalty or decoupled.
+      momentum: in [0, 1); 0 has no buffer.
+      centered: divide by the standard deviation of the gradients.
+      decoupled_decay: decay the parameters themselves and leave the gradient alone.
+      corrected_weight_decay: decouple with ``lr²/max_lr`` instead of ``lr``.
+      lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow) or after it (PyTorch).
+      caution: take only the entries of the step that agree with the gradient's sign, scaled up for the ones left out,
+        as in arXiv:2411.16085; the buffer keeps all.
+      max_lr: the rate that timm remembers from its constructor for ``corrected_weight_decay``; ``lr`` itself where that
+        is a Python number, else it must be given.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it, between the two places of the weight decay.
+
+    Raises:
+      ValueError: a number is out of its range, or an option has no meaning without another (timm ignores it).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = timm(lr=0.01, momentum=0.9)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 5)  # 0.01·2 / √1.3
+      -0.01754
+
+    Source:
+      huggingface/pytorch-image-models 1.0.31: timm/optim/rmsprop_tf.py.
+    """
+    if caution and _numbers.is_off(momentum):
+        raise ValueError(
+            f"caution has a meaning only with momentum, got momentum={momentum!r}: set it, or drop caution."
+        )
+    if corrected_weight_decay and not decoupled_decay:
+        raise ValueError(
+            "corrected_weight_decay has a meaning only with decoupled_decay, got decoupled_decay=False: set it too."
+        )
+    rule = rmsprop(
+        lr,
+        alpha,
+        eps_root=eps,
+        initial_value=1.0,
+        centered=centered,
+        momentum=momentum,
+        lr_in_momentum=lr_in_momentum,
+    )
+    rate = _corrected(lr, max_lr) if corrected_weight_decay else lr
+    return _tree.in_float32(
+        optax.chain(
+            add_decay("weight_decay", None if decoupled_decay else weight_decay),
+            _cautious(rule) if caution else rule,
+            # The rule's updates descend already, so the decay comes with their sign.
+            add_decay("weight_decay", weight_decay if decoupled_decay else None, times=_numbers.product(-1.0, rate)),
+        )
+    )
+
+
+def _corrected(lr: Any, max_lr: Any) -> Any:
+    """``lr²/max_lr``."""
+    if max_lr is None and not _numbers.is_static(lr):
+        raise ValueError(
+            "corrected_weight_decay needs max_lr beside an lr that changes, got max_lr=None: give the rate that timm's "
+            "constructor would have got."
+        )
+    max_lr = _numbers.check("learning_rate", lr if max_lr is None else max_lr, name="max_lr")
+    return _numbers.product(lr, _numbers.product(lr, 1.0 / max_lr))
+
+
+def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """Of a descending update keep the entries that go against the gradient, and keep their mean size."""
+
+    def keep(u: Any, g: Any) -> Any:
+        if u is None:
+            return None
+        kept = (u * g < 0).astype(u.dtype)
+        return u * (kept / jnp.maximum(jnp.mean(kept), 1e-3))
+
+    def update(updates, state, params=None, **extra_args):
+        steps, state = inner.update(updates, state, params, **extra_args)
+        return jax.tree.map(keep, steps, updates, is_leaf=lambda u: u is None), state
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
