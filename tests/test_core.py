@@ -1,0 +1,342 @@
+"""The equations of the core: against float64, by their properties, and at the ends of their ranges."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+import rmsprop_optax
+from rmsprop_optax import ScaleByRmsState, dialects, rmsprop, scale_by_rms
+
+
+def updates_of(tx, gradients, jit=True):
+    """The update and the mean square after every step of a stream, as float64 arrays."""
+    state = tx.init(jnp.zeros_like(gradients[0]))
+
+    def step(state, g):
+        u, state = tx.update(g, state, g)
+        return state, (u, optax.tree.get(state, "nu"))
+
+    if jit:
+        out = jax.jit(lambda s, g: jax.lax.scan(step, s, g)[1])(state, gradients)
+    else:
+        out = []
+        for g in gradients:
+            state, row = step(state, g)
+            out.append([np.asarray(x) for x in row])
+        out = [np.stack(column) for column in zip(*out, strict=True)]
+    return [np.asarray(x, np.float64) for x in out]
+
+
+# Against float64
+
+
+def centered_stream(steps, lanes=8):
+    """Constant gradients of 0.1 to 100, and noise of one to a millionth part of a mean from 1e-3 to 1e3."""
+    rng = np.random.default_rng(0)
+    streams = [np.broadcast_to(np.geomspace(0.1, 100, lanes), (steps, lanes))]
+    for ratio in (1, 1e2, 1e3, 1e4, 1e5, 1e6):
+        noise = rng.standard_normal((steps, lanes)) / ratio
+        streams.append(np.geomspace(1e-3, 1e3, lanes) * (1 + noise))
+    return np.concatenate(streams, axis=1).astype(np.float32)
+
+
+def float64_centered(gradients, decay, eps_root):
+    mu = nu = 0.0
+    for g in gradients.astype(np.float64):
+        d = g - mu
+        mu = mu + (1 - decay) * d
+        nu = decay * (nu + (1 - decay) * d**2)
+        yield g / np.sqrt(nu + eps_root)
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+@pytest.mark.parametrize("decay", [0.9, 0.99, 0.999])
+def test_centered_updates_equal_float64_over_ten_thousand_steps(decay, jit):
+    gradients = centered_stream(10_000)
+    expected = np.stack(list(float64_centered(gradients, decay, 1e-8)))
+    updates, nu = updates_of(scale_by_rms(decay, centered=True), jnp.asarray(gradients), jit)
+    assert np.isfinite(updates).all()
+    assert (nu >= 0).all()
+    np.testing.assert_allclose(updates, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.99, 0.999])
+def test_centered_recurrence_is_the_difference_of_the_moments(decay):
+    with jax.enable_x64(True):
+        gradients = 1 + np.random.default_rng(0).standard_normal((200, 5))
+        for initial_value, bias_correction in ((0.0, False), (1.0, False), (0.0, True)):
+            tx = scale_by_rms(decay, centered=True, initial_value=initial_value, bias_correction=bias_correction)
+            _, nu = updates_of(tx, jnp.asarray(gradients))
+            v, m = np.full(5, initial_value), np.zeros(5)
+            for t, g in enumerate(gradients, start=1):
+                v, m = decay * v + (1 - decay) * g**2, decay * m + (1 - decay) * g
+                weight = 1 - decay**t if bias_correction else 1.0
+                np.testing.assert_allclose(nu[t - 1], v / weight - (m / weight) ** 2, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 0.999, 0.999999])
+@pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
+def test_bias_correction_as_a_decay_is_adams(decay, traced):
+    gradients = np.random.default_rng(0).standard_normal((300, 5)).astype(np.float32)
+    # A decay that float32 holds exactly gives both sides the same 1 - decay.
+    decay = float(np.float32(decay))
+    tx = scale_by_rms(jnp.float32(decay) if traced else decay, eps=1e-8, eps_root=0.0, bias_correction=True)
+    ours, _ = updates_of(tx, jnp.asarray(gradients))
+    v = np.zeros(5)
+    for t, (g, u) in enumerate(zip(gradients.astype(np.float64), ours, strict=True)):
+        v = decay * v + (1 - decay) * g**2
+        np.testing.assert_allclose(u, g / (np.sqrt(v / (1 - decay ** (t + 1))) + 1e-8), rtol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("centered", [False, True])
+def test_low_precision_does_not_stall(dtype, centered):
+    # optax keeps nu in the parameter's dtype and stops at half of it in bfloat16.
+    gradients = jnp.full((20_000, 1), 0.5, dtype)
+    _, nu = updates_of(scale_by_rms(0.999, centered=centered), gradients)
+    np.testing.assert_allclose(nu[-1], 0.0 if centered else 0.25, rtol=0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", dialects.TABLE)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_low_precision_follows_float32(name, dtype):
+    make = dialects.TABLE[name].constructor
+    tx = make(learning_rate=0.01) if name in ("hinton", "optax", "tf1") else make()
+    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((50, 6)) * 1e-3, dtype)
+    low, _ = updates_of(tx, gradients)
+    high, _ = updates_of(tx, gradients.astype(jnp.float32))
+    # The one rounding is that of the update: half a unit in the last place, or of the smallest subnormal number.
+    info = jnp.finfo(dtype)
+    np.testing.assert_allclose(low, high, rtol=float(info.eps) / 2, atol=float(info.smallest_subnormal))
+
+
+def test_the_defaults_are_optax():
+    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((50, 6)), jnp.float32)
+    params = {"w": gradients[0]}
+    for ours, theirs in (
+        (rmsprop(0.1), optax.rmsprop(0.1)),
+        (optax.inject_hyperparams(rmsprop)(0.1), optax.inject_hyperparams(optax.rmsprop)(0.1)),
+    ):
+        state, other = ours.init(params), theirs.init(params)
+        for g in gradients:
+            u, state = ours.update({"w": g}, state)
+            v, other = theirs.update({"w": g}, other)
+            # Five roundings of 6e-8 in each.
+            np.testing.assert_allclose(u["w"], v["w"], rtol=1e-6)
+    assert not any(
+        isinstance(x, optax.TraceState) for x in jax.tree.leaves(state, is_leaf=lambda x: hasattr(x, "trace"))
+    )
+
+
+# Properties
+
+finite = npst.arrays(
+    np.float32,
+    npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6),
+    elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-6),
+)
+quick = settings(max_examples=30, deadline=None, derandomize=True)
+
+
+@quick
+@given(finite, st.sampled_from([0.0, 0.9, 0.999]))
+def test_an_update_is_at_most_the_root_of_the_newest_weight(gradients, decay):
+    updates, _ = updates_of(scale_by_rms(decay, eps_root=0.0), jnp.asarray(gradients), jit=False)
+    assert (np.abs(updates) <= (1 - decay) ** -0.5 * (1 + 1e-6)).all()
+
+
+@quick
+@given(finite, st.integers(-20, 20), st.booleans())
+def test_without_epsilon_the_scale_of_the_gradients_does_not_matter(gradients, power, bias_correction):
+    tx = scale_by_rms(0.9, eps_root=0.0, bias_correction=bias_correction)
+    updates, _ = updates_of(tx, jnp.asarray(gradients), jit=False)
+    scaled, _ = updates_of(tx, jnp.asarray(gradients * 2.0**power, jnp.float32), jit=False)
+    # Powers of two scale every operation exactly.
+    np.testing.assert_array_equal(updates, scaled)
+
+
+@quick
+@given(finite, st.booleans())
+def test_each_entry_is_alone(gradients, centered):
+    tx = scale_by_rms(0.9, centered=centered)
+    updates, _ = updates_of(tx, jnp.asarray(gradients), jit=False)
+    for i in range(gradients.shape[1]):
+        alone, _ = updates_of(tx, jnp.asarray(gradients[:, i]), jit=False)
+        np.testing.assert_array_equal(updates[:, i], alone)
+
+
+@quick
+@given(finite, st.sampled_from([0.0, 0.5, 0.999]), st.booleans())
+def test_the_variance_is_never_negative(gradients, decay, bias_correction):
+    tx = scale_by_rms(decay, eps_root=0.0, centered=True, bias_correction=bias_correction)
+    updates, nu = updates_of(tx, jnp.asarray(gradients), jit=False)
+    assert (nu >= 0).all()
+    assert np.isfinite(updates).all()
+
+
+@quick
+@given(finite)
+def test_momentum_order_matters_only_when_the_rate_changes(gradients):
+    gradients = jnp.asarray(gradients)
+    before, _ = updates_of(rmsprop(0.25, momentum=0.5), gradients, jit=False)
+    after, _ = updates_of(rmsprop(0.25, momentum=0.5, lr_in_momentum=False), gradients, jit=False)
+    np.testing.assert_array_equal(before, after)
+
+
+def test_momentum_order_matters_when_the_rate_changes():
+    gradients, rate = jnp.ones((5, 1)), optax.exponential_decay(1.0, 1, 0.5)
+    with jax.numpy_dtype_promotion("standard"):  # the schedule divides a count
+        before, _ = updates_of(rmsprop(rate, momentum=0.5), gradients)
+        after, _ = updates_of(rmsprop(rate, momentum=0.5, lr_in_momentum=False), gradients)
+    assert (np.abs(after[1:]) < np.abs(before[1:])).all()
+
+
+# The ends of the ranges
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_a_gradient_whose_square_overflows_does_not_silence_its_weight_for_ever(centered):
+    gradients = jnp.ones((3000, 1)).at[10].set(1e20)
+    updates, nu = updates_of(scale_by_rms(0.9, eps_root=1.0, centered=centered), gradients)
+    assert np.isfinite(updates).all()
+    assert np.isfinite(nu).all()
+    np.testing.assert_allclose(np.abs(updates[-1]), 1.0 if centered else 0.5**0.5, rtol=1e-4)
+
+
+def test_the_count_stops_at_its_maximum():
+    tx = scale_by_rms(0.9, bias_correction=True)
+    last = np.iinfo(np.int32).max
+    state = tx.init(jnp.ones(1))._replace(count=jnp.int32(last))
+    updates, state = tx.update(jnp.ones(1), state)
+    assert int(state.count) == last
+    assert bool(jnp.isfinite(updates).all())
+
+
+def test_none_gradients_leave_their_state_alone():
+    params = {"used": jnp.ones(2), "frozen": jnp.ones(3)}
+    tx = rmsprop(0.1, centered=True, momentum=0.9, l2=0.1)
+    state = tx.init(params)
+    updates, after = tx.update({"used": jnp.ones(2), "frozen": None}, state, params)
+    assert updates["frozen"] is None
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+
+
+def test_a_static_zero_removes_a_link_and_a_dynamic_one_keeps_it():
+    def has_buffer(tx):
+        return optax.tree.get(tx.init(jnp.ones(1)), "trace") is not None
+
+    assert not any(has_buffer(rmsprop(0.1, momentum=off)) for off in (None, 0, 0.0, np.float32(0)))
+    assert has_buffer(rmsprop(0.1, momentum=jnp.float32(0)))
+
+
+def test_the_public_state_is_what_the_docs_say():
+    state = scale_by_rms().init(jnp.ones(2))
+    assert isinstance(state, ScaleByRmsState)
+    assert state._fields == ("count", "nu", "mu", "mu_rest")
+    assert state.mu is None
+    assert rmsprop_optax.__all__ == sorted(rmsprop_optax.__all__)
+    np.testing.assert_array_equal(optax.tree.get(rmsprop(0.1).init(jnp.ones(2)), "nu"), jnp.zeros(2))
+
+
+def test_weight_decay_reaches_only_what_its_mask_names_and_no_statistic():
+    params, grads = {"w": jnp.ones(2), "b": jnp.ones(2)}, {"w": jnp.full(2, 0.5), "b": jnp.full(2, 0.5)}
+    plain, decayed = rmsprop(0.1), rmsprop(0.1, weight_decay=0.01, weight_decay_mask={"w": True, "b": False})
+    (u, state), (v, other) = (tx.update(grads, tx.init(params), params) for tx in (plain, decayed))
+    np.testing.assert_allclose(v["w"] - u["w"], -0.1 * 0.01 * params["w"], rtol=1e-4)
+    np.testing.assert_array_equal(v["b"], u["b"])
+    np.testing.assert_array_equal(optax.tree.get(state, "nu")["w"], optax.tree.get(other, "nu")["w"])
+
+
+def test_schedules_of_rate_and_decay_multiply():
+    rate, decay = optax.constant_schedule(0.1), lambda count: jnp.where(count < 1, 0.5, 0.25)
+    tx = rmsprop(rate, weight_decay=decay)
+    state, zero = tx.init(jnp.ones(1)), jnp.zeros(1)
+    for expected in (-0.05, -0.025):
+        updates, state = tx.update(zero, state, jnp.ones(1))
+        np.testing.assert_allclose(updates, expected, rtol=1e-6)
+
+
+# Bad input: what must hold, what came, the likely mend
+
+
+def update_with(params, grads, **options):
+    tx = rmsprop(0.1, **options)
+    return tx.update(grads, tx.init(params))
+
+
+one, three = jnp.ones(1), jnp.ones(3)
+BAD = {
+    "decay above": (partial(rmsprop, 0.1, 1.5), ValueError, r"decay must be in \[0, 1\), got decay=1.5: .*0\.999"),
+    "decay of one": (partial(scale_by_rms, 1.0), ValueError, r"decay must be in \[0, 1\)"),
+    "decay below": (partial(scale_by_rms, -0.1), ValueError, "got decay=-0.1"),
+    "decay nan": (partial(scale_by_rms, float("nan")), ValueError, "got decay=nan"),
+    "decay schedule": (partial(rmsprop, 0.1, lambda t: 0.9), TypeError, "inject_hyperparams"),
+    "decay in half": (
+        partial(rmsprop, 0.1, jnp.bfloat16(0.999)),
+        TypeError,
+        "float32 or wider, got bfloat16.*hyperparam_dtype",
+    ),
+    "decay array": (partial(rmsprop, 0.1, three), ValueError, r"scalar, got an array of shape \(3,\)"),
+    "eps below": (partial(rmsprop, 0.1, eps=-1e-8), ValueError, "eps must be finite and at least 0, got eps=-1e-08"),
+    "eps_root infinite": (partial(rmsprop, 0.1, eps_root=float("inf")), ValueError, "eps_root must be finite"),
+    "eps a string": (partial(rmsprop, 0.1, eps="1e-8"), TypeError, "eps must be a number, got eps='1e-8'"),
+    "eps a bool": (partial(rmsprop, 0.1, eps=True), TypeError, "eps must be a number"),
+    "momentum above": (partial(rmsprop, 0.1, momentum=1.0), ValueError, r"momentum must be in \[0, 1\)"),
+    "momentum below": (partial(rmsprop, 0.1, momentum=-0.9), ValueError, "got momentum=-0.9"),
+    "rate below": (partial(rmsprop, -0.1), ValueError, r"learning_rate must be .* optax.scale\(-1.0\)"),
+    "rate missing": (partial(rmsprop, None), TypeError, "learning_rate must be a number"),
+    "l2 below": (partial(rmsprop, 0.1, l2=-1.0), ValueError, "l2 must be"),
+    "weight decay below": (partial(rmsprop, 0.1, weight_decay=-1.0), ValueError, "weight_decay must be"),
+    "nesterov alone": (partial(rmsprop, 0.1, nesterov=True), ValueError, "nesterov has a meaning only with momentum"),
+    "mask alone": (
+        partial(rmsprop, 0.1, weight_decay_mask=True),
+        ValueError,
+        "weight_decay_mask has a meaning only with",
+    ),
+    "two starts": (
+        partial(scale_by_rms, initial_value=1.0, bias_correction=True),
+        ValueError,
+        "no weight to an initial_value",
+    ),
+    "storage": (
+        partial(rmsprop, 0.1, storage="int4"),
+        ValueError,
+        "storage must be one of float32, got storage='int4'",
+    ),
+    "momentum storage": (partial(rmsprop, 0.1, momentum_storage="x"), ValueError, "momentum_storage must be one of"),
+    "positional": (partial(rmsprop, 0.1, 0.9, 1e-8), TypeError, "positional"),
+    "another tree": (partial(update_with, {"a": one}, {"b": one}), ValueError, "must have the tree of the state.*init"),
+    "another shape": (
+        partial(update_with, {"a": one}, {"a": three}),
+        ValueError,
+        r"\['a'\] must have the shape.*\(3,\) for \(1,\)",
+    ),
+    "integers": (
+        partial(update_with, {"a": jnp.arange(3)}, {}),
+        TypeError,
+        r"\['a'\] must be floating-point .* int32.*masked",
+    ),
+    "no parameters": (partial(update_with, one, one, l2=0.1), ValueError, "l2 needs the parameters, got params=None"),
+    "two clips": (partial(dialects.keras, clipnorm=1.0, clipvalue=1.0), ValueError, "only one of clipnorm"),
+    "clip below": (partial(dialects.keras, clipnorm=-1.0), ValueError, "clipnorm must be"),
+    "caution alone": (partial(dialects.timm, caution=True), ValueError, "caution has a meaning only with momentum"),
+    "corrected alone": (partial(dialects.timm, corrected_weight_decay=True), ValueError, "only with decoupled_decay"),
+    "max_lr missing": (
+        partial(dialects.timm, lambda t: 0.1, decoupled_decay=True, corrected_weight_decay=True),
+        ValueError,
+        "needs max_lr",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_input_is_told_what_must_hold_what_came_and_the_mend(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
