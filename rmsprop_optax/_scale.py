@@ -17,7 +17,7 @@ class ScaleByRmsState(NamedTuple):
     Attributes:
       count: int32 scalar, the number of updates so far; stops at its maximum.
       nu: the tree of the parameters, real, float32 or wider: the mean square of the gradients, or their variance where
-        centered. Changes with every update.
+        centered; with bias correction, the corrected one. Changes with every update.
       mu: the tree of the parameters, float32 or wider: the mean of the gradients. ``None`` unless centered.
       mu_rest: the tree of the parameters: what rounding dropped from ``mu``, so that the mean is ``mu + mu_rest`` with
         about 48 bits. ``None`` unless centered.

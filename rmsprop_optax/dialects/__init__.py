@@ -2,7 +2,7 @@
 
 "RMSprop" names several algorithms: they differ in where epsilon stands, in what the mean square starts from, in whether
 the learning rate comes before or after the momentum buffer, and in what weight decay means. A dialect is one of them,
-exactly: the same gradients give the same parameters and the same buffers as the framework's own optimizer.
+exactly: the same gradients give the same parameters as the framework's own optimizer.
 
 Where a framework loses digits (low precision, the difference E[g²] − E[g]²), a dialect does not follow it. Where a
 framework ignores an option silently, the dialect raises. Options that do not change the rule are not taken.

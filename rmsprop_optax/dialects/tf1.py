@@ -23,7 +23,7 @@ def tf1(
       p_{t+1} &= p_t - mom_t
 
     The mean square starts from 1, so training begins as gradient descent. Differs on purpose: with ``momentum=0`` there
-    is no buffer, TensorFlow keeps one of zeros; the centered variance is computed without cancellation; the mean square
+    is no buffer, where TensorFlow's holds the last step; the centered variance is computed without cancellation; the mean square
     of a complex number is of its absolute value, where TensorFlow squares the complex number. Gradients are dense:
     TensorFlow leaves rows that a sparse gradient does not name as they are. ``use_locking`` and ``name`` do not change
     the rule and are not taken.
