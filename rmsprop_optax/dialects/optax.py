@@ -27,7 +27,7 @@ def optax(
 
     Differs on purpose: the centered variance is computed without cancellation (optax's turns NaN, and with
     ``bias_correction`` divides the first update by pure rounding); statistics are float32 or wider; ``nesterov``
-    without momentum and ``bias_correction`` with an ``initial_scale`` raise. The momentum buffer has the other sign, and
+    without momentum and ``bias_correction`` with an ``initial_scale`` raise. The momentum buffer has the other sign;
     with ``bias_correction`` the statistics are kept corrected, where optax corrects them at every use.
 
     Args:

@@ -23,10 +23,10 @@ def tf1(
       p_{t+1} &= p_t - mom_t
 
     The mean square starts from 1, so training begins as gradient descent. Differs on purpose: with ``momentum=0`` there
-    is no buffer, where TensorFlow's holds the last step; the centered variance is computed without cancellation; the mean square
-    of a complex number is of its absolute value, where TensorFlow squares the complex number. Gradients are dense:
-    TensorFlow leaves rows that a sparse gradient does not name as they are. ``use_locking`` and ``name`` do not change
-    the rule and are not taken.
+    is no buffer, where TensorFlow's holds the last step; the centered variance is computed without cancellation; the
+    mean square of a complex number is of its absolute value, where TensorFlow squares the complex number. Gradients are
+    dense: TensorFlow leaves rows that a sparse gradient does not name as they are. ``use_locking`` and ``name`` do not
+    change the rule and are not taken.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
