@@ -1,5 +1,6 @@
 """The README says what is: its examples run, its table is the table."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -23,16 +24,25 @@ def test_examples_run_one_after_the_other():
     assert jax.numpy.isfinite(names["loss"])
 
 
+def defaults(constructor):
+    """The numbers that somebody gets who passes none; a 0 is an option that is off."""
+    parameters = inspect.signature(constructor).parameters.values()
+    numbers = [p for p in parameters if type(p.default) in (int, float) and p.default]
+    return ", ".join(f"{p.name}={p.default:g}" for p in numbers)
+
+
 def markdown():
     """The dialects as the README shows them."""
-    header = "| `dialects.` | divides by | nu starts from | learning rate and momentum | weight decay | read in |"
+    header = (
+        "| `dialects.` | divides by | nu starts from | learning rate and momentum | weight decay | defaults | source |"
+    )
     places = {"before": "rate, then buffer", "after": "buffer, then rate"}
     rows = [
         f"| `{name}` | {d.denominator} | {d.start} | {places.get(d.momentum, d.momentum)} | {d.decay} "
-        f"| {d.source}, {d.version} |"
+        f"| {defaults(d.constructor)} | {d.source}, {d.version} |"
         for name, d in TABLE.items()
     ]
-    return "\n".join([header, "|---" * 6 + "|", *rows])
+    return "\n".join([header, "|---" * 7 + "|", *rows])
 
 
 def test_the_table_of_dialects_is_the_table():
