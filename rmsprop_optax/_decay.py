@@ -46,7 +46,7 @@ def add_decay(name: str, decay: Any, *, times: Any = 1.0, mask: Any = None) -> o
     def update(updates, state, params=None):
         if params is None:
             raise ValueError(
-                f"{name} needs the parameters, got params=None: call update(grads, state, params). (Under "
+                "weight decay needs the parameters, got params=None: call update(grads, state, params). (Under "
                 "optax.inject_hyperparams a decay of 0 is an array like any other: turn it off with static_args.)"
             )
         now = _numbers.at(rate, state.count) if callable(rate) else rate

@@ -80,8 +80,8 @@ def keras(
         )
     rule = rmsprop(
         learning_rate,
-        rho,
-        eps_root=epsilon,
+        _numbers.check("decay", rho, name="rho"),
+        eps_root=_numbers.check("eps_root", epsilon, name="epsilon"),
         centered=centered,
         momentum=momentum,
         weight_decay=weight_decay,

@@ -4,6 +4,7 @@ from typing import Any
 
 import optax as _optax
 
+from rmsprop_optax._numbers import check
 from rmsprop_optax._rmsprop import rmsprop
 
 
@@ -57,12 +58,13 @@ def optax(
     Source:
       google-deepmind/optax 0.2.8: optax/_src/alias.py, optax/_src/transform.py.
     """
+    eps = check("eps", eps)
     place = {"eps": 0.0, "eps_root": eps} if eps_in_sqrt else {"eps": eps, "eps_root": 0.0}
     return rmsprop(
         learning_rate,
         decay,
         **place,
-        initial_value=initial_scale,
+        initial_value=check("initial_value", initial_scale, name="initial_scale"),
         centered=centered,
         momentum=momentum,
         nesterov=nesterov,

@@ -5,6 +5,7 @@ from typing import Any
 import optax
 
 from rmsprop_optax import _tree
+from rmsprop_optax._numbers import check
 from rmsprop_optax._rmsprop import rmsprop
 
 
@@ -57,13 +58,13 @@ def pytorch(
       pytorch/pytorch 2.13.0: torch/optim/rmsprop.py.
     """
     rule = rmsprop(
-        lr,
-        alpha,
+        check("learning_rate", lr, name="lr", schedule=True),
+        check("decay", alpha, name="alpha"),
         eps=eps,
         eps_root=0.0,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
-        l2=weight_decay,
+        l2=check("l2", weight_decay, name="weight_decay", schedule=True),
     )
     return optax.chain(optax.scale(-1.0) if maximize else optax.identity(), _tree.per_component(rule))

@@ -4,6 +4,7 @@ from typing import Any
 
 import optax
 
+from rmsprop_optax._numbers import check
 from rmsprop_optax._rmsprop import rmsprop
 
 
@@ -51,4 +52,11 @@ def tf1(
     Source:
       tensorflow/tensorflow 2.21.0: tensorflow/python/training/rmsprop.py, tensorflow/core/kernels/training_ops.cc.
     """
-    return rmsprop(learning_rate, decay, eps_root=epsilon, initial_value=1.0, centered=centered, momentum=momentum)
+    return rmsprop(
+        learning_rate,
+        decay,
+        eps_root=check("eps_root", epsilon, name="epsilon"),
+        initial_value=1.0,
+        centered=centered,
+        momentum=momentum,
+    )

@@ -75,10 +75,13 @@ def timm(
         raise ValueError(
             "corrected_weight_decay has a meaning only with decoupled_decay, got decoupled_decay=False: set it too."
         )
+    if max_lr is not None and not corrected_weight_decay:
+        raise ValueError(f"max_lr has a meaning only with corrected_weight_decay, got max_lr={max_lr!r}: drop it.")
+    lr = _numbers.check("learning_rate", lr, name="lr", schedule=True)
     rule = rmsprop(
         lr,
-        alpha,
-        eps_root=eps,
+        _numbers.check("decay", alpha, name="alpha"),
+        eps_root=_numbers.check("eps_root", eps, name="eps"),
         initial_value=1.0,
         centered=centered,
         momentum=momentum,
@@ -103,6 +106,8 @@ def _corrected(lr: Any, max_lr: Any) -> Any:
             "constructor would have got."
         )
     max_lr = _numbers.check("learning_rate", lr if max_lr is None else max_lr, name="max_lr")
+    if _numbers.is_off(max_lr):
+        raise ValueError("max_lr must be above 0, got max_lr=0.0: the decay is lr²/max_lr.")
     return _numbers.product(lr, _numbers.product(lr, 1.0 / max_lr))
 
 
