@@ -1,0 +1,83 @@
+"""From the words of a command line to transformations: which dialects, and with which arguments."""
+
+import ast
+import inspect
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax.dialects import TABLE
+
+LEARNING_RATE = 1e-3
+"""For the dialects whose source names none."""
+
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+class UsageError(Exception):
+    """What the user has to change."""
+
+
+class Choice(NamedTuple):
+    """A dialect with all its arguments, the defaults too."""
+
+    tx: optax.GradientTransformationExtraArgs
+    arguments: dict[str, Any]
+
+
+def choose(names: Iterable[str], settings: Iterable[str]) -> dict[str, Choice]:
+    """The named dialects of :data:`~rmsprop_optax.dialects.TABLE`, each with the settings that are for it.
+
+    Args:
+      names: rows of the table; one that is named twice counts once.
+      settings: ``argument=value`` for every dialect, ``dialect.argument=value`` for one; the value is a Python literal,
+        or true, false, none in any case. The more special setting wins, of two alike the last.
+
+    Raises:
+      UsageError: a setting cannot be read or belongs to no dialect, or a dialect refuses it.
+
+    Example:
+      >>> choose(["tf1", "pytorch"], ["momentum=0.9", "pytorch.lr=0.1"])["pytorch"].arguments["lr"]
+      0.1
+    """
+    common: dict[str, Any] = {}
+    special: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        dialect, dot, argument = key.rpartition(".")
+        if not (equals and argument):
+            raise UsageError(f"--set {setting}: write argument=value or dialect.argument=value.")
+        if dot and dialect not in special:
+            raise UsageError(
+                f"--set {setting}: {dialect!r} is not among the dialects of this run: {', '.join(special)}."
+            )
+        (special[dialect] if dot else common)[argument] = _literal(setting, value)
+    return {name: _build(name, common | own) for name, own in special.items()}
+
+
+def _literal(setting: str, value: str) -> Any:
+    if value.lower() in _WORDS:
+        return _WORDS[value.lower()]
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise UsageError(f"--set {setting}: {value!r} is not a number, true, false, none or another literal.") from None
+
+
+def _build(name: str, settings: dict[str, Any]) -> Choice:
+    constructor = TABLE[name].constructor
+    parameters = inspect.signature(constructor).parameters
+    for argument in settings:
+        if argument not in parameters:
+            raise UsageError(f"--set {argument}: {name} has no such argument; it has {', '.join(parameters)}.")
+    defaults = {k: LEARNING_RATE if p.default is p.empty else p.default for k, p in parameters.items()}
+    try:
+        tx = constructor(**defaults | settings)
+        # A mask that does not fit shows only here.
+        jax.eval_shape(tx.init, jnp.zeros(()))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: {error}") from error
+    return Choice(tx, defaults | settings)

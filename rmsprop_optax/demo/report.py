@@ -1,0 +1,105 @@
+"""What is left of a run: a table on the screen, and every number in a folder, beside the curves."""
+
+import json
+import math
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import rmsprop_optax
+from rmsprop_optax.demo.options import Choice, UsageError
+
+_AUTHOR = "python -m rmsprop_optax"
+
+Run = Sequence[Mapping[str, float]]
+
+
+def table(runs: Mapping[str, Run]) -> str:
+    """The last row of every run as aligned text, and the seconds that an epoch takes."""
+    lines: list[tuple[str, ...]] = [
+        ("dialect", "train loss", "test loss", "train accuracy", "test accuracy", "s/epoch", "")
+    ]
+    for name, run in runs.items():
+        last, seconds, diverged = run[-1], seconds_per_epoch(run), diverged_in(run)
+        lines.append(
+            (
+                name,
+                *(f"{last[k]:.4g}" for k in ("train_loss", "test_loss")),
+                *(f"{last[k]:.1%}" for k in ("train_accuracy", "test_accuracy")),
+                "-" if seconds is None else f"{seconds:.3f}",
+                "" if diverged is None else f"diverged in epoch {diverged}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]), note]).rstrip()
+        for name, *numbers, note in lines
+    )
+
+
+def seconds_per_epoch(run: Run) -> float | None:
+    """The median, without the first epoch, which compiles; ``None`` where there is no second one."""
+    later = [row["seconds"] for row in run if row["epoch"] > 1]
+    return statistics.median(later) if later else None
+
+
+def diverged_in(run: Run) -> int | None:
+    """The epoch in which a loss stopped being finite."""
+    return next((int(row["epoch"]) for row in run if not math.isfinite(row["train_loss"] + row["test_loss"])), None)
+
+
+def claim(folder: Path) -> None:
+    """Make the folder, or find that it can be written to without loss of anybody's file.
+
+    Raises:
+      UsageError: it cannot, with the reason.
+    """
+    results, curves = folder / "results.json", folder / "curves.png"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ours = results.exists() and _is_ours(results)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"--out {folder}: the folder cannot be written to.")
+    if (results.exists() or curves.exists()) and not ours:
+        name = results.name if results.exists() else curves.name
+        raise UsageError(f"--out {folder}: there is a {name} that this program did not write; name another folder.")
+
+
+def _is_ours(results: Path) -> bool:
+    try:
+        return json.loads(results.read_bytes())["written_by"] == _AUTHOR
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice], runs: Mapping[str, Run]) -> None:
+    """Every epoch of every run as JSON, with what it takes to repeat it; a number that is not finite is ``null``."""
+    results = {
+        "written_by": _AUTHOR,
+        "arguments": arguments,
+        "versions": {
+            "rmsprop_optax": rmsprop_optax.__version__,
+            **{name: version(name) for name in ("jax", "optax", "flax")},
+            "python": platform.python_version(),
+        },
+        "device": jax.devices()[0].device_kind,
+        "runs": {
+            name: {
+                "arguments": choices[name].arguments,
+                "seconds_per_epoch": seconds_per_epoch(run),
+                "diverged_in_epoch": diverged_in(run),
+                "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items()} for row in run],
+            }
+            for name, run in runs.items()
+        },
+    }
+    text = json.dumps(results, indent=2, allow_nan=False, default=str)
+    path.write_text(text + "\n", encoding="utf-8")
