@@ -2,5 +2,6 @@
 
 ``python -m rmsprop_optax`` runs it: ``options`` makes the transformations, ``data`` and ``model`` what they train,
 ``training`` yields one row of numbers an epoch, ``progress`` shows the rows as they come, ``report`` writes them down.
-It needs the extra: ``pip install 'rmsprop-optax[demo]'``.
+``lecture`` is apart from it: the experiments of the first notebook. All need the extra:
+``pip install 'rmsprop-optax[demo]'``.
 """
