@@ -78,6 +78,7 @@ ROWS = [
     Row(
         "keras-all",
         partial(dialects.keras, momentum=0.9, centered=True, weight_decay=0.1, global_clipnorm=1.0),
+        complex=False,
         elementwise=False,
         decays=True,
     ),

@@ -188,14 +188,18 @@ def test_update_has_the_dtype_of_the_gradient(row, dtype):
 
 
 @all_rows
-@pytest.mark.parametrize(("of_params", "of_grads"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+@pytest.mark.parametrize(
+    ("of_params", "of_grads"),
+    [("float32", "bfloat16"), ("bfloat16", "float32"), ("float32", "float64"), ("float64", "float32")],
+)
 def test_the_state_does_not_follow_the_gradients_dtype(row, of_params, of_grads):
-    params = {"w": jnp.asarray([1.0, -2.0, 0.5], of_params)}
-    grads = {"w": jnp.asarray([0.1, 0.2, -0.3], of_grads)}
-    tx = row()
-    updates, state = run(tx, params, [grads, grads])
-    assert updates["w"].dtype == of_grads
-    assert kind(state) == kind(tx.init(params))
+    with jax.enable_x64(True):
+        params = {"w": jnp.asarray([1.0, -2.0, 0.5], of_params)}
+        grads = {"w": jnp.asarray([0.1, 0.2, -0.3], of_grads)}
+        tx = row()
+        updates, state = run(tx, params, [grads, grads])
+        assert updates["w"].dtype == of_grads
+        assert kind(state) == kind(tx.init(params))
 
 
 @all_rows
@@ -248,21 +252,31 @@ def test_multi_steps(row):
     assert_close(updates, run(row(), params, [mean])[0], rtol=1e-5)
 
 
+def injected(row):
+    make, kwargs = getattr(row.make, "func", row.make), getattr(row.make, "keywords", {})
+    return optax.inject_hyperparams(make, static_args=row.static)(**kwargs)
+
+
 @all_rows
 def test_inject_hyperparams(row):
     params, stream = float32(), [float32(seed) for seed in (1, 2)]
-    make = row.make.func if hasattr(row.make, "func") else row.make
-    kwargs = row.make.keywords if hasattr(row.make, "keywords") else {}
-    wrapped = optax.inject_hyperparams(make, static_args=row.static)(**kwargs)
+    wrapped = injected(row)
     state = wrapped.init(params)
     updates, after = run(optax.GradientTransformation(wrapped.init, jax.jit(wrapped.update)), params, stream, state)
     assert_close(updates, run(row(), params, stream)[0], rtol=1e-5)
     assert kind(after) == kind(state)
-    for name in ("learning_rate", "lr"):
-        if name in state.hyperparams:
-            state.hyperparams[name] = jnp.float32(0)
-            still, _ = run(wrapped, params, stream, state)
-            assert not any(u.any() for u in jax.tree.leaves(still))
+    for name in {"learning_rate", "lr"} & state.hyperparams.keys():
+        state.hyperparams[name] = jnp.float32(0)
+        still, _ = run(wrapped, params, stream, state)
+        assert not any(u.any() for u in jax.tree.leaves(still))
+
+
+@rows(lambda row: row.complex)
+def test_inject_hyperparams_with_complex_parameters(row):
+    params, grads = {"w": jnp.array([1 + 2j, -3j])}, {"w": jnp.array([0.1j, 0.2 - 0.3j])}
+    wrapped = injected(row)  # which makes every number complex
+    updates, _ = run(wrapped, params, [grads, grads])
+    assert_close(updates, run(row(), params, [grads, grads])[0], rtol=1e-5)
 
 
 @all_rows
