@@ -1,15 +1,16 @@
 """Weight decay, coupled or decoupled: where it stands in the chain is the difference."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _numbers, _tree
 
 
-class DecayState(NamedTuple):
+class WeightDecayState(NamedTuple):
     """The state of a scheduled decay.
 
     Attributes:
@@ -19,29 +20,38 @@ class DecayState(NamedTuple):
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
 
 
-def add_decay(name: str, decay: Any, *, times: Any = 1.0, mask: Any = None) -> optax.GradientTransformation:
-    """``u + times(t)·decay(t)·p``; nothing at all where ``decay`` is off.
+def add_weight_decay(
+    name: str, weight_decay: Any, *, times: tuple = (), mask: Any = None
+) -> optax.GradientTransformation:
+    """``u + weight_decay(t)·times(t)·p``; nothing at all where ``weight_decay`` is off.
 
-    Before the mean square it is L2 regularisation; after the learning rate, with that rate as ``times``, decoupled
-    weight decay. ``optax.add_decayed_weights`` does the same for Python numbers; this one also takes a traced number
-    under strict promotion.
+    Before the mean square it is L2 regularisation; after the learning rate, times that rate, decoupled weight decay.
+    ``optax.add_decayed_weights`` does the same for Python numbers; this one also takes traced numbers under strict
+    promotion, and its mask sees the parameters as they are.
 
     Args:
       name: what the user calls the decay.
-      decay: at least 0; a number, traced or not, or a schedule of the step count.
-      times: what the decay is multiplied by, likewise.
-      mask: as in ``optax.masked``: a tree of bools or a function of the parameters that returns one.
+      weight_decay: at least 0; a number, traced or not, or a schedule of the step count.
+      times: what the decay is multiplied by, numbers or schedules likewise.
+      mask: a tree of bools, or a prefix of one, or a function of the parameters that returns it.
 
     Raises:
-      ValueError: a static number is out of its range; ``update`` is called without parameters.
+      ValueError: a static number is out of its range; ``update`` is called without parameters, or with others.
+      TypeError: an option is of the wrong type.
     """
-    if _numbers.is_off(decay):
+    if _numbers.is_off(weight_decay):
         return optax.identity()
-    rate = _numbers.product(times, _numbers.check(name, decay, schedule=True))
+    if isinstance(mask, bool | jax.Array):
+        raise TypeError(
+            f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
+            "optax.inject_hyperparams takes any function for a schedule, unless static_args names it."
+        )
+    factors = (_numbers.check(name, weight_decay, schedule=True), *times)
+    scheduled = any(map(callable, factors))
 
     def init(params):
         del params
-        return DecayState(jnp.zeros([], jnp.int32)) if callable(rate) else optax.EmptyState()
+        return WeightDecayState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
 
     def update(updates, state, params=None):
         if params is None:
@@ -49,14 +59,19 @@ def add_decay(name: str, decay: Any, *, times: Any = 1.0, mask: Any = None) -> o
                 "weight decay needs the parameters, got params=None: call update(grads, state, params). (Under "
                 "optax.inject_hyperparams a decay of 0 is an array like any other: turn it off with static_args.)"
             )
-        now = _numbers.at(rate, state.count) if callable(rate) else rate
-        updates = jax.tree.map(
-            lambda u, p: None if u is None else u + _numbers.cast(now, u.dtype) * p.astype(u.dtype),
-            updates,
-            params,
-            is_leaf=lambda u: u is None,
-        )
-        return updates, DecayState(optax.safe_increment(state.count)) if callable(rate) else state
+        rates = [f(state.count) if callable(f) else f for f in factors]
 
-    tx = optax.GradientTransformation(init, update)
-    return tx if mask is None else optax.masked(tx, mask)
+        def one(u, p):
+            return u + math.prod(_numbers.cast(rate, u.dtype) for rate in rates) * p.astype(u.dtype), p
+
+        def decayed(u, p):
+            return _tree.lift(one, u, p)[0]
+
+        if mask is None:
+            updates = decayed(updates, params)
+        else:
+            chosen = mask(params) if callable(mask) else mask
+            updates = jax.tree.map(lambda yes, u, p: decayed(u, p) if yes else u, chosen, updates, params)
+        return updates, WeightDecayState(optax.safe_increment(state.count)) if scheduled else state
+
+    return optax.GradientTransformation(init, update)

@@ -21,7 +21,11 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "initial_value": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
     "l2": (0, math.inf, "l2 * parameter is added to the gradient; 0 or None turns it off"),
     "weight_decay": (0, math.inf, "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off"),
-    "learning_rate": (0, math.inf, "updates descend already; to ascend, negate the gradients with optax.scale(-1.0)"),
+    "learning_rate": (
+        0,
+        math.inf,
+        "use a small positive number or a schedule; to ascend, chain optax.scale(-1.0) before",
+    ),
     "clip": (0, math.inf, "it bounds a norm or an absolute value; None turns it off"),
 }
 
@@ -57,10 +61,25 @@ def check(option: str, value: Any, *, name: str | None = None, schedule: bool = 
         return _check_dynamic(name, value)
     if isinstance(value, bool | np.bool_) or not is_static(value):
         raise TypeError(f"{name} must be a number, got {name}={value!r}: {mend}.")
-    if not low <= value < high:
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond the range of floats
+        number = math.inf
+    if not low <= number < high:
         bounds = f"in [{low}, {high})" if high < math.inf else f"finite and at least {low}"
         raise ValueError(f"{name} must be {bounds}, got {name}={value}: {mend}.")
-    return float(value)
+    return number
+
+
+def check_flags(**flags: Any) -> None:
+    """Refuse what is not a bool: a string such as "false" would count as true.
+
+    Raises:
+      TypeError: naming the flag.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, got {name}={value!r}.")
 
 
 def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
@@ -78,18 +97,6 @@ def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
         )
     # optax.inject_hyperparams makes every number complex for complex parameters.
     return value.real if jnp.iscomplexobj(value) else value
-
-
-def product(a: Any, b: Any) -> Any:
-    """``a * b`` of numbers or schedules; a schedule if either is one."""
-    if not (callable(a) or callable(b)):
-        return a * b
-    return lambda count: at(a, count) * at(b, count)
-
-
-def at(value: Any, count: jax.Array) -> Any:
-    """The number that a number or schedule is at step ``count``."""
-    return value(count) if callable(value) else value
 
 
 def cast(value: Any, dtype: jnp.dtype) -> Any:

@@ -7,7 +7,7 @@ import optax
 
 from rmsprop_optax import _numbers, _tree
 from rmsprop_optax import storage as _storage
-from rmsprop_optax._decay import add_decay
+from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
 from rmsprop_optax._scale import scale_by_rms
 
@@ -49,7 +49,8 @@ def rmsprop(
       eps_root: added under the root, at least 0; the place of TensorFlow's, Keras' and optax's epsilon.
       centered: divide by the standard deviation of the gradients instead.
       initial_value: what the mean square starts from, at least 0; TensorFlow 1 starts from 1.
-      bias_correction: weigh the gradients seen so far as Adam does.
+      bias_correction: weigh the gradients seen so far as Adam does. Centered, the variance of a single gradient is 0,
+        so that the first step is ``learning_rate·g / (sqrt(eps_root) + eps)``, 10,000 times ``g`` by default.
       momentum: in [0, 1); ``None`` or 0 has no buffer.
       nesterov: take the momentum step once more beyond the buffer, ``momentum·b + learning_rate·x``.
       lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow, Keras,
@@ -57,7 +58,8 @@ def rmsprop(
       l2: ``l2·p`` is added to the gradient, at least 0; the mean square sees it.
       weight_decay: ``learning_rate·weight_decay·p`` is subtracted, at least 0; a number or a schedule. No statistic
         sees it.
-      weight_decay_mask: the parameters that ``weight_decay`` is for, as in ``optax.masked``.
+      weight_decay_mask: the parameters that ``weight_decay`` is for: a tree of bools, a prefix of one, or a function of
+        the parameters that returns it.
       storage: how the mean square is kept, one of :data:`rmsprop_optax.storage.FORMATS`.
       momentum_storage: how the momentum buffer is kept, likewise.
 
@@ -84,6 +86,7 @@ def rmsprop(
       Hinton, Neural Networks for Machine Learning, lecture 6.5; the chain follows ``optax.rmsprop`` 0.2.8.
     """
     learning_rate = _numbers.check("learning_rate", learning_rate, schedule=True)
+    _numbers.check_flags(nesterov=nesterov, lr_in_momentum=lr_in_momentum)
     _storage.check(momentum_storage, name="momentum_storage")
     _needs("nesterov", nesterov, "momentum", momentum)
     _needs("weight_decay_mask", weight_decay_mask is not None, "weight_decay", weight_decay)
@@ -91,7 +94,7 @@ def rmsprop(
     rate, buffer = _scale_by(learning_rate), momentum_buffer(momentum, nesterov=nesterov)
     return _tree.in_float32(
         optax.chain(
-            add_decay("l2", l2),
+            add_weight_decay("l2", l2),
             scale_by_rms(
                 decay,
                 eps=eps,
@@ -102,7 +105,7 @@ def rmsprop(
                 storage=storage,
             ),
             *((rate, buffer) if lr_in_momentum else (buffer, rate)),
-            add_decay("weight_decay", weight_decay, times=learning_rate, mask=weight_decay_mask),
+            add_weight_decay("weight_decay", weight_decay, times=(learning_rate,), mask=weight_decay_mask),
             optax.scale(-1.0),
         )
     )

@@ -35,7 +35,7 @@ def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
 
 
 def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rest: jax.Array, rate: Any) -> tuple:
-    """``d = g − mu;  mu += rate·d;  nu = (1 − rate)·(nu + rate·|d|²)``.
+    """``d = g − mu;  mu += rate·d;  nu = (1 − rate)·nu + rate·(1 − rate)·|d|²``.
 
     Equal to E[g²] − E[g]² in exact arithmetic, and never negative. The mean is the sum ``mu + rest`` (Kahan): with
     float32's 24 bits alone it stops short of a constant gradient, and noise of a millionth of the mean drowns in it.
@@ -43,7 +43,10 @@ def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rest: jax.Array, rate: 
     d = (g - mu) - rest
     step = _numbers.cast(rate, d.dtype) * d + rest
     new_mu = mu + step
-    nu = _forget(nu + _numbers.cast(rate, nu.dtype) * _abs_sq(d), rate)
+    rate = _numbers.cast(rate, nu.dtype)
+    fresh = rate * (1 - rate)
+    # Where the bias correction makes the rate 1, nothing is left of a square, also of one that overflowed.
+    nu = _forget(nu, rate) + jnp.where(fresh == 0, 0, fresh * _abs_sq(d))
     return nu, new_mu, step - (new_mu - mu)
 
 
@@ -58,14 +61,24 @@ def _forget(x: jax.Array, rate: Any) -> jax.Array:
 
 
 def _abs_sq(g: jax.Array) -> jax.Array:
-    square = g * g if not jnp.iscomplexobj(g) else g.real * g.real + g.imag * g.imag
-    # A finite gradient whose square overflows must not stay in the mean for ever; NaN passes through.
-    return jnp.minimum(square, jnp.finfo(square.dtype).max / 4)
+    return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
+
+
+def _saturate(nu: jax.Array) -> jax.Array:
+    """A quarter of the largest number at most, so that a square that overflowed is forgotten in time."""
+    # XLA:CPU does not vectorise jnp.minimum, which looks after NaN; a comparison lets NaN pass and costs nothing.
+    most = float(jnp.finfo(nu.dtype).max) / 4
+    return jnp.where(nu > most, most, nu)
 
 
 def _divide(g: jax.Array, d: jax.Array) -> jax.Array:
-    """``g / d`` by a real ``d``, where 0/0 is 0: a weight that never saw a gradient stays, also without an epsilon."""
-    d = jnp.where(d == 0, jnp.inf, d)
+    """``g / d`` by a real ``d``, and no step where ``d`` is 0 or the root of a saturated mean square.
+
+    A weight that never saw a gradient stays, also without an epsilon; a finite gradient whose square overflows does not
+    leap. What is infinite or NaN becomes NaN, to be seen in the update.
+    """
+    huge = float(jnp.finfo(d.dtype).max) ** 0.5 / 3
+    d = jnp.where((d == 0) | (d > huge), jnp.inf, d)
     return jax.lax.complex(g.real / d, g.imag / d) if jnp.iscomplexobj(g) else g / d
 
 
@@ -103,7 +116,8 @@ def scale_by_rms(
       mu_t = decay \cdot mu_{t-1} + (1 - decay) \cdot g_t, \qquad
       nu_t = decay \cdot (nu_{t-1} + (1 - decay) \cdot |g_t - mu_{t-1}|^2)
 
-    The maths is done in float32 or wider whatever the dtype of the gradients, and the update has their dtype.
+    The maths is done in float32 or wider whatever the dtype of the gradients, and the update has their dtype. Where
+    ``nu + eps_root`` is 0 the update is 0, and its derivative is not defined.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).
@@ -120,7 +134,7 @@ def scale_by_rms(
 
     Raises:
       ValueError: a static number is out of its range; ``bias_correction`` comes with an ``initial_value``; updates have
-        another tree or other shapes than the parameters given to ``init``.
+        another tree or other shapes than the parameters given to ``init``, or the state is of another ``centered``.
       TypeError: an option is not a number, or a parameter is neither floating-point nor complex.
 
     Example:
@@ -139,6 +153,7 @@ def scale_by_rms(
     eps = _numbers.check("eps", eps)
     eps_root = _numbers.check("eps_root", eps_root)
     initial_value = _numbers.check("initial_value", initial_value)
+    _numbers.check_flags(centered=centered, bias_correction=bias_correction)
     _storage.check(storage)
     if bias_correction and _numbers.is_static(initial_value) and not _numbers.is_off(initial_value):
         raise ValueError(
@@ -153,6 +168,11 @@ def scale_by_rms(
 
     def update(updates, state, params=None, **extra_args):
         del params, extra_args
+        if centered != (state.mu is not None):
+            raise ValueError(
+                f"the state must come from the same options, got one that is {'not ' * centered}centered for "
+                f"centered={centered}: start from init."
+            )
         count = optax.safe_increment(state.count)
         rate = _corrected(1 - decay, count) if bias_correction else 1 - decay
 
@@ -162,6 +182,7 @@ def scale_by_rms(
                 nu = mean_square(g, nu, rate)
             else:
                 nu, mu, rest = variance(g, nu, mu, rest, rate)
+            nu = _saturate(nu)
             return _divide(g, denominator(nu, eps, eps_root)), *_storage.encode((nu, mu, rest), stored)
 
         updates, *moments = _tree.lift(one, updates, state.nu, state.mu, state.mu_rest)

@@ -21,7 +21,7 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
     option that is off) reaches ``function`` as ``None``.
 
     Raises:
-      ValueError: the updates have not the tree or the shapes of the state.
+      ValueError: the trees or their shapes differ.
     """
     leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
     columns = [leaves, *(_leaves_like(updates, treedef, state) for state in states)]
@@ -33,19 +33,20 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
     )
 
 
-def _leaves_like(updates: optax.Updates, treedef: Any, state: Any) -> list:
-    if state is None:
+def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:
+    if other is None:
         return [None] * treedef.num_leaves
-    mend = "call update with gradients of the parameters that init was called with"
+    mend = "call update with gradients of the parameters that init was called with, and with those parameters"
     try:
-        leaves = treedef.flatten_up_to(state)
+        leaves = treedef.flatten_up_to(other)
     except ValueError as error:
-        raise ValueError(f"the updates must have the tree of the state, got another: {error}; {mend}.") from error
+        raise ValueError(f"updates, state and parameters must be trees alike, got: {error}; {mend}.") from error
     for (path, update), leaf in zip(jax.tree.leaves_with_path(updates, is_leaf=_is_none), leaves, strict=True):
-        if update is not None and jnp.shape(update) != getattr(leaf, "shape", None):
+        shape = getattr(leaf, "shape", type(leaf).__name__)
+        if update is not None and jnp.shape(update) != shape:
             raise ValueError(
-                f"the update{jax.tree_util.keystr(path)} must have the shape of its state, got {jnp.shape(update)} for "
-                f"{getattr(leaf, 'shape', leaf)}: {mend}."
+                f"the update{jax.tree_util.keystr(path)} must have the shape of its state and parameter, got "
+                f"{jnp.shape(update)} for {shape}: {mend}."
             )
     return leaves
 
@@ -60,7 +61,7 @@ def full(params: optax.Params, value: Any, *, real: bool = False) -> Any:
     """
 
     def leaf(path, p):
-        dtype = getattr(p, "dtype", None) or jnp.result_type(p)
+        dtype = jax.dtypes.canonicalize_dtype(getattr(p, "dtype", None) or jnp.result_type(p))
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
                 f"the parameter{jax.tree_util.keystr(path)} must be floating-point or complex, got {dtype}: "
@@ -73,23 +74,32 @@ def full(params: optax.Params, value: Any, *, real: bool = False) -> Any:
 
 
 def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Let ``inner`` see updates and parameters in float32 or wider; the result leaves in the updates' dtype.
+    """Let ``inner`` see updates in float32 or wider; the result leaves in the updates' dtype.
 
-    One cast at each end of a chain, so that no link between rounds to bfloat16, and none has to think of dtypes.
-    ``inner.init`` sees the parameters as they are.
+    One cast at each end of a chain, so that no link between rounds to bfloat16, and none has to think of dtypes. The
+    parameters pass as they are.
+
+    Raises:
+      TypeError: at ``update``, an update is neither floating-point nor complex.
     """
     inner = optax.with_extra_args_support(inner)
 
     def update(updates, state, params=None, **extra_args):
-        wide, state = inner.update(jax.tree.map(_widen, updates), state, jax.tree.map(_widen, params), **extra_args)
-        return jax.tree.map(lambda u, like: u.astype(jnp.asarray(like).dtype), wide, updates), state
+        updates = jax.tree_util.tree_map_with_path(_inexact, updates)
+        wide = jax.tree.map(lambda u: u.astype(_numbers.wide(u.dtype)), updates)
+        wide, state = inner.update(wide, state, params, **extra_args)
+        return jax.tree.map(lambda w, u: w.astype(u.dtype), wide, updates), state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _widen(x: Any) -> jax.Array:
-    x = jnp.asarray(x)
-    return x.astype(_numbers.wide(x.dtype)) if jnp.issubdtype(x.dtype, jnp.inexact) else x
+def _inexact(path: Any, x: Any) -> jax.Array:
+    if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+        raise TypeError(
+            f"the update{jax.tree_util.keystr(path)} must be floating-point or complex, got {jnp.result_type(x)}: "
+            "leave integers out with optax.masked or optax.partition."
+        )
+    return jnp.asarray(x)
 
 
 class Components(NamedTuple):

@@ -142,11 +142,12 @@ finite = npst.arrays(
     npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6),
     elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-6),
 )
+huge = npst.arrays(np.float32, (4, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
 quick = settings(max_examples=30, deadline=None, derandomize=True)
 
 
 @quick
-@given(finite, st.sampled_from([0.0, 0.9, 0.999]))
+@given(finite | huge, st.sampled_from([0.0, 0.9, 0.999]))
 def test_an_update_is_at_most_the_root_of_the_newest_weight(gradients, decay):
     updates, _ = updates_of(scale_by_rms(decay, eps_root=0.0), jnp.asarray(gradients), jit=False)
     assert (np.abs(updates) <= (1 - decay) ** -0.5 * (1 + 1e-6)).all()
@@ -202,12 +203,20 @@ def test_momentum_order_matters_when_the_rate_changes():
 
 
 @pytest.mark.parametrize("centered", [False, True])
-def test_a_gradient_whose_square_overflows_does_not_silence_its_weight_for_ever(centered):
-    gradients = jnp.ones((3000, 1)).at[10].set(1e20)
+@pytest.mark.parametrize("huge", [1e20, 3e38])
+def test_a_gradient_whose_square_overflows_neither_leaps_nor_silences_its_weight_for_ever(centered, huge):
+    gradients = jnp.ones((3000, 1)).at[10].set(huge)
     updates, nu = updates_of(scale_by_rms(0.9, eps_root=1.0, centered=centered), gradients)
-    assert np.isfinite(updates).all()
     assert np.isfinite(nu).all()
+    # |g| / √nu is at most 1 / √(1 − decay); about a mean, a single far point makes it 1 / √(decay·(1 − decay)).
+    assert np.abs(updates[10]) <= (0.09**-0.5 if centered else 0.1**-0.5) * (1 + 1e-6)
     np.testing.assert_allclose(np.abs(updates[-1]), 1.0 if centered else 0.5**0.5, rtol=1e-4)
+
+
+def test_an_infinite_gradient_is_seen_in_the_update():
+    for g in (jnp.array([jnp.inf]), jnp.array([complex(0, -jnp.inf)]), jnp.array([jnp.nan])):
+        tx = scale_by_rms()
+        assert not bool(jnp.isfinite(tx.update(g, tx.init(g))[0]).any())
 
 
 def test_the_count_stops_at_its_maximum():
@@ -221,11 +230,15 @@ def test_the_count_stops_at_its_maximum():
 
 def test_none_gradients_leave_their_state_alone():
     params = {"used": jnp.ones(2), "frozen": jnp.ones(3)}
-    tx = rmsprop(0.1, centered=True, momentum=0.9, l2=0.1)
-    state = tx.init(params)
+    tx = rmsprop(0.1, centered=True, momentum=0.9, l2=0.1, weight_decay=0.1)
+    _, state = tx.update(jax.tree.map(jnp.ones_like, params), tx.init(params), params)
     updates, after = tx.update({"used": jnp.ones(2), "frozen": None}, state, params)
     assert updates["frozen"] is None
-    assert jax.tree.structure(after) == jax.tree.structure(state)
+    for name in ("nu", "mu", "mu_rest", "trace"):
+        before, now = optax.tree.get(state, name), optax.tree.get(after, name)
+        assert name == "mu_rest" or before["frozen"].all()
+        np.testing.assert_array_equal(now["frozen"], before["frozen"])
+        assert name == "mu_rest" or (now["used"] != before["used"]).all()
 
 
 def test_a_static_zero_removes_a_link_and_a_dynamic_one_keeps_it():
@@ -252,6 +265,54 @@ def test_weight_decay_reaches_only_what_its_mask_names_and_no_statistic():
     np.testing.assert_allclose(v["w"] - u["w"], -0.1 * 0.01 * params["w"], rtol=1e-4)
     np.testing.assert_array_equal(v["b"], u["b"])
     np.testing.assert_array_equal(optax.tree.get(state, "nu")["w"], optax.tree.get(other, "nu")["w"])
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda params: jax.tree.map(lambda p: p.dtype == jnp.bfloat16, params),
+        {"low": True, "full": {"w": False, "b": False}},
+        {"low": True, "full": False},
+    ],
+    ids=["function of the dtype", "tree", "prefix"],
+)
+@pytest.mark.parametrize("make", [rmsprop, dialects.keras], ids=["rmsprop", "keras"])
+def test_a_mask_sees_the_parameters_as_they_are(make, mask):
+    params = {"low": jnp.ones(2, jnp.bfloat16), "full": {"w": jnp.ones(2), "b": jnp.ones(2)}}
+    tx = make(0.5, weight_decay=0.5, weight_decay_mask=mask)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = tx.update(zeros, tx.init(params), params)
+    np.testing.assert_array_equal(np.asarray(updates["low"], np.float32), -0.25)
+    assert not any(u.any() for u in jax.tree.leaves(updates["full"]))
+
+
+def test_a_function_as_mask_goes_through_inject_hyperparams_as_a_static_argument():
+    params, mask = {"w": jnp.ones(2)}, lambda params: jax.tree.map(lambda p: p.ndim > 0, params)
+    plain = optax.inject_hyperparams(rmsprop)
+    with pytest.raises(TypeError, match="static_args"):
+        plain(0.5, weight_decay=0.5, weight_decay_mask=mask).init(params)
+    named = optax.inject_hyperparams(rmsprop, static_args="weight_decay_mask")
+    tx = named(0.5, weight_decay=0.5, weight_decay_mask=mask)
+    updates, _ = tx.update({"w": jnp.zeros(2)}, tx.init(params), params)
+    np.testing.assert_array_equal(updates["w"], -0.25)
+
+
+def test_numpy_and_python_leaves_are_arrays_of_the_default_dtype():
+    params = {"numpy": np.ones(3), "python": 1.0}  # float64, where x64 is off
+    tx = rmsprop(0.1, l2=0.1)
+    updates, state = tx.update(jax.tree.map(jnp.asarray, params), tx.init(params), jax.tree.map(jnp.asarray, params))
+    assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype(jnp.float32)}
+    assert {nu.dtype for nu in jax.tree.leaves(optax.tree.get(state, "nu"))} == {jnp.dtype(jnp.float32)}
+
+
+def test_complex_norms_and_signs():
+    g = {"w": jnp.array([3 + 4j, 0])}
+    tx = dialects.keras(1.0, rho=0.0, epsilon=1e20, clipnorm=1.0)
+    np.testing.assert_allclose(tx.update(g, tx.init(g))[0]["w"] * 1e10, [-0.6 - 0.8j, 0], rtol=1e-6)
+    # The first step of any rule goes against every entry of the gradient, so caution leaves it as it is.
+    z = jnp.array([1j, 1, 1 + 1j, 1 - 1j])
+    bold, cautious = (dialects.timm(momentum=0.9, caution=caution) for caution in (False, True))
+    np.testing.assert_allclose(cautious.update(z, cautious.init(z))[0], bold.update(z, bold.init(z))[0], rtol=1e-6)
 
 
 def test_schedules_of_rate_and_decay_multiply():
@@ -312,7 +373,7 @@ BAD = {
     ),
     "momentum storage": (partial(rmsprop, 0.1, momentum_storage="x"), ValueError, "momentum_storage must be one of"),
     "positional": (partial(rmsprop, 0.1, 0.9, 1e-8), TypeError, "positional"),
-    "another tree": (partial(update_with, {"a": one}, {"b": one}), ValueError, "must have the tree of the state.*init"),
+    "another tree": (partial(update_with, {"a": one}, {"b": one}), ValueError, "must be trees alike, got: .*init"),
     "another shape": (
         partial(update_with, {"a": one}, {"a": three}),
         ValueError,
@@ -323,6 +384,29 @@ BAD = {
         TypeError,
         r"\['a'\] must be floating-point .* int32.*masked",
     ),
+    "integer gradients": (
+        partial(update_with, {"a": jnp.ones(3)}, {"a": jnp.arange(3)}),
+        TypeError,
+        r"update\['a'\] must be floating-point .* int32",
+    ),
+    "parameters of another shape": (
+        lambda: rmsprop(0.1, l2=0.1).update(one, rmsprop(0.1, l2=0.1).init(one), three),
+        ValueError,
+        r"must have the shape of its state and parameter, got \(1,\) for \(3,\)",
+    ),
+    "parameters of another tree": (
+        lambda: rmsprop(0.1, weight_decay=0.1).update([one], rmsprop(0.1).init([one]), {"a": one}),
+        ValueError,
+        "must be trees alike",
+    ),
+    "state of another option": (
+        lambda: scale_by_rms(centered=True).update(one, scale_by_rms().init(one)),
+        ValueError,
+        "one that is not centered for centered=True",
+    ),
+    "a word for a bool": (partial(rmsprop, 0.1, centered="false"), TypeError, "centered must be True or False"),
+    "a bool for a mask": (partial(rmsprop, 0.1, weight_decay=0.1, weight_decay_mask=True), TypeError, "tree of bools"),
+    "huge integer": (partial(rmsprop, 10**400), ValueError, "learning_rate must be finite"),
     "no parameters": (
         partial(update_with, one, one, l2=0.1),
         ValueError,

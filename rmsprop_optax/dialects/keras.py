@@ -45,7 +45,8 @@ def keras(
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry.
       global_clipnorm: the largest Euclidean norm of all gradients together.
-      weight_decay_mask: the parameters to decay, as in ``optax.masked``; Keras' ``exclude_from_weight_decay``.
+      weight_decay_mask: the parameters to decay, as in :func:`rmsprop_optax.rmsprop`; Keras says which not, with
+        ``exclude_from_weight_decay``.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
@@ -92,7 +93,8 @@ def keras(
 
 def _clip_each_by_norm(bound: Any) -> optax.GradientTransformation:
     def clip(g: jax.Array) -> jax.Array:
-        limit = _numbers.cast(bound, g.dtype)
-        return g * (limit / jnp.maximum(jnp.sqrt(jnp.sum(g * g)), limit))
+        norm = optax.tree.norm(g)
+        limit = jnp.asarray(bound, norm.dtype)
+        return g * (limit / jnp.maximum(norm, limit)).astype(g.dtype)
 
     return optax.stateless(lambda updates, _: jax.tree.map(clip, updates))

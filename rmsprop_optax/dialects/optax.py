@@ -4,7 +4,7 @@ from typing import Any
 
 import optax as _optax
 
-from rmsprop_optax._numbers import check
+from rmsprop_optax._numbers import check, check_flags
 from rmsprop_optax._rmsprop import rmsprop
 
 
@@ -40,7 +40,7 @@ def optax(
       centered: divide by the standard deviation of the gradients.
       momentum: in [0, 1), or ``None`` for no buffer.
       nesterov: take the momentum step once more beyond the buffer.
-      bias_correction: weigh the gradients seen so far as Adam does.
+      bias_correction: weigh the gradients seen so far as Adam does; centered, the first variance is 0.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
@@ -58,6 +58,7 @@ def optax(
     Source:
       google-deepmind/optax 0.2.8: optax/_src/alias.py, optax/_src/transform.py.
     """
+    check_flags(eps_in_sqrt=eps_in_sqrt)
     eps = check("eps", eps)
     place = {"eps": 0.0, "eps_root": eps} if eps_in_sqrt else {"eps": eps, "eps_root": 0.0}
     return rmsprop(

@@ -5,7 +5,7 @@ from typing import Any
 import optax
 
 from rmsprop_optax import _tree
-from rmsprop_optax._numbers import check
+from rmsprop_optax._numbers import check, check_flags
 from rmsprop_optax._rmsprop import rmsprop
 
 
@@ -57,6 +57,7 @@ def pytorch(
     Source:
       pytorch/pytorch 2.13.0: torch/optim/rmsprop.py.
     """
+    check_flags(maximize=maximize)
     rule = rmsprop(
         check("learning_rate", lr, name="lr", schedule=True),
         check("decay", alpha, name="alpha"),

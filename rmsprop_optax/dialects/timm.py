@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from rmsprop_optax import _numbers, _tree
-from rmsprop_optax._decay import add_decay
+from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._rmsprop import rmsprop
 
 
@@ -67,6 +67,9 @@ def timm(
     Source:
       huggingface/pytorch-image-models 1.0.31: timm/optim/rmsprop_tf.py.
     """
+    _numbers.check_flags(
+        decoupled_decay=decoupled_decay, corrected_weight_decay=corrected_weight_decay, caution=caution
+    )
     if caution and _numbers.is_off(momentum):
         raise ValueError(
             f"caution has a meaning only with momentum, got momentum={momentum!r}: set it, or drop caution."
@@ -87,19 +90,20 @@ def timm(
         momentum=momentum,
         lr_in_momentum=lr_in_momentum,
     )
-    rate = _corrected(lr, max_lr) if corrected_weight_decay else lr
+    rate = (lr, lr, 1.0 / _max_lr(lr, max_lr)) if corrected_weight_decay else (lr,)
+    coupled, decoupled = (None, weight_decay) if decoupled_decay else (weight_decay, None)
     return _tree.in_float32(
         optax.chain(
-            add_decay("weight_decay", None if decoupled_decay else weight_decay),
+            add_weight_decay("weight_decay", coupled),
             _cautious(rule) if caution else rule,
             # The rule's updates descend already, so the decay comes with their sign.
-            add_decay("weight_decay", weight_decay if decoupled_decay else None, times=_numbers.product(-1.0, rate)),
+            add_weight_decay("weight_decay", decoupled, times=(-1.0, *rate)),
         )
     )
 
 
-def _corrected(lr: Any, max_lr: Any) -> Any:
-    """``lr²/max_lr``."""
+def _max_lr(lr: Any, max_lr: Any) -> Any:
+    """The rate that timm's constructor would have got."""
     if max_lr is None and not _numbers.is_static(lr):
         raise ValueError(
             "corrected_weight_decay needs max_lr beside an lr that changes, got max_lr=None: give the rate that timm's "
@@ -108,7 +112,7 @@ def _corrected(lr: Any, max_lr: Any) -> Any:
     max_lr = _numbers.check("learning_rate", lr if max_lr is None else max_lr, name="max_lr")
     if _numbers.is_off(max_lr):
         raise ValueError("max_lr must be above 0, got max_lr=0.0: the decay is lr²/max_lr.")
-    return _numbers.product(lr, _numbers.product(lr, 1.0 / max_lr))
+    return max_lr
 
 
 def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
@@ -117,8 +121,9 @@ def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTra
     def keep(u: Any, g: Any) -> Any:
         if u is None:
             return None
-        kept = (u * g < 0).astype(u.dtype)
-        return u * (kept / jnp.maximum(jnp.mean(kept), 1e-3))
+        against = jnp.real(u * jnp.conj(g)) < 0
+        kept = against.astype(_numbers.real(u.dtype))
+        return u * (kept / jnp.maximum(jnp.mean(kept), 1e-3)).astype(u.dtype)
 
     def update(updates, state, params=None, **extra_args):
         steps, state = inner.update(updates, state, params, **extra_args)
