@@ -62,7 +62,7 @@ def add_weight_decay(
         rates = [f(state.count) if callable(f) else f for f in factors]
 
         def one(u, p):
-            return u + math.prod(_numbers.cast(rate, u.dtype) for rate in rates) * p.astype(u.dtype), p
+            return u + math.prod(_numbers.cast(rate, u.dtype) for rate in rates) * jnp.asarray(p, u.dtype), p
 
         def decayed(u, p):
             return _tree.lift(one, u, p)[0]

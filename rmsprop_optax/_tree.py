@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rmsprop_optax import _numbers
@@ -42,7 +43,7 @@ def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:
     except ValueError as error:
         raise ValueError(f"updates, state and parameters must be trees alike, got: {error}; {mend}.") from error
     for (path, update), leaf in zip(jax.tree.leaves_with_path(updates, is_leaf=_is_none), leaves, strict=True):
-        shape = getattr(leaf, "shape", type(leaf).__name__)
+        shape = () if np.isscalar(leaf) else getattr(leaf, "shape", type(leaf).__name__)
         if update is not None and jnp.shape(update) != shape:
             raise ValueError(
                 f"the update{jax.tree_util.keystr(path)} must have the shape of its state and parameter, got "

@@ -300,7 +300,7 @@ def test_a_function_as_mask_goes_through_inject_hyperparams_as_a_static_argument
 def test_numpy_and_python_leaves_are_arrays_of_the_default_dtype():
     params = {"numpy": np.ones(3), "python": 1.0}  # float64, where x64 is off
     tx = rmsprop(0.1, l2=0.1)
-    updates, state = tx.update(jax.tree.map(jnp.asarray, params), tx.init(params), jax.tree.map(jnp.asarray, params))
+    updates, state = tx.update(params, tx.init(params), params)
     assert {u.dtype for u in jax.tree.leaves(updates)} == {jnp.dtype(jnp.float32)}
     assert {nu.dtype for nu in jax.tree.leaves(optax.tree.get(state, "nu"))} == {jnp.dtype(jnp.float32)}
 
