@@ -41,7 +41,7 @@ def add_weight_decay(
     """
     if _numbers.is_off(weight_decay):
         return optax.identity()
-    if isinstance(mask, bool | jax.Array):
+    if isinstance(mask, int | float | jax.Array):
         raise TypeError(
             f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
             "optax.inject_hyperparams takes any function for a schedule, unless static_args names it."

@@ -120,7 +120,10 @@ ERRORS = {
     "--set momentum=true": ["keras", "momentum", "number"],
     "--set rho": ["rho", "argument=value"],
     "--set clipnorm=1 clipvalue=1": ["clipnorm", "clipvalue", "only one"],
-    "--set weight_decay=0.1 weight_decay_mask=(1,2)": ["keras"],
+    "--set weight_decay=0.1 weight_decay_mask=(1,2)": ["weight_decay_mask", "'(1,2)'", "number"],
+    "--set weight_decay=0.1 weight_decay_mask=1": ["keras", "weight_decay_mask", "tree of bools"],
+    "--set centered='no'": ["centered='no'", "number, true"],
+    "--set centered=1": ["keras", "centered", "True or False"],
     "--epochs 0": ["--epochs", "whole number", "'0'"],
     "--epochs many": ["--epochs", "whole number", "'many'"],
     "--batch-size 1438": ["--batch-size 1438", "1437"],
@@ -193,10 +196,18 @@ def test_foreign_files_stay(name, content, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0.5", 0.5), ("1", 1), ("1e-3", 1e-3), ("TRUE", True), ("False", False), ("nOne", None), ("true", True)],
+    [
+        ("momentum=0.5", 0.5),
+        ("clipnorm=1", 1),
+        ("epsilon=1e-3", 1e-3),
+        ("centered=TRUE", True),
+        ("centered=true", True),
+        ("centered=False", False),
+        ("weight_decay=nOne", None),
+    ],
 )
-def test_values_are_literals(text, value):
-    chosen = options.choose(["pytorch"], [f"centered={text}"])["pytorch"].arguments["centered"]
+def test_values_are_numbers_and_words(text, value):
+    chosen = options.choose(["keras"], [text])["keras"].arguments[text.split("=")[0]]
     assert (chosen, type(chosen)) == (value, type(value))
 
 
