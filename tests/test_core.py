@@ -213,6 +213,13 @@ def test_a_gradient_whose_square_overflows_neither_leaps_nor_silences_its_weight
     np.testing.assert_allclose(np.abs(updates[-1]), 1.0 if centered else 0.5**0.5, rtol=1e-4)
 
 
+def test_a_first_gradient_whose_square_overflows_has_no_variance():
+    tx = scale_by_rms(centered=True, bias_correction=True)
+    updates, state = tx.update(jnp.array([1e30]), tx.init(jnp.zeros(1)))
+    assert float(state.nu[0]) == 0
+    np.testing.assert_allclose(updates, 1e34, rtol=1e-6)  # the root of eps_root is 1e-4
+
+
 def test_an_infinite_gradient_is_seen_in_the_update():
     for g in (jnp.array([jnp.inf]), jnp.array([complex(0, -jnp.inf)]), jnp.array([jnp.nan])):
         tx = scale_by_rms()
