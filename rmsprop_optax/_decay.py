@@ -21,7 +21,7 @@ class WeightDecayState(NamedTuple):
 
 
 def add_weight_decay(
-    name: str, weight_decay: Any, *, times: tuple = (), mask: Any = None
+    option: str, weight_decay: Any, *, name: str | None = None, times: tuple = (), mask: Any = None
 ) -> optax.GradientTransformation:
     """``u + weight_decay(t)·times(t)·p``; nothing at all where ``weight_decay`` is off.
 
@@ -30,7 +30,8 @@ def add_weight_decay(
     promotion, and its mask sees the parameters as they are.
 
     Args:
-      name: what the user calls the decay.
+      option: ``"l2"`` or ``"weight_decay"``.
+      name: what the user calls it, where that differs.
       weight_decay: at least 0; a number, traced or not, or a schedule of the step count.
       times: what the decay is multiplied by, numbers or schedules likewise.
       mask: a tree of bools, or a prefix of one, or a function of the parameters that returns it.
@@ -43,10 +44,10 @@ def add_weight_decay(
         return optax.identity()
     if isinstance(mask, int | float | jax.Array):
         raise TypeError(
-            f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
+            f"{name or option}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
             "optax.inject_hyperparams takes any function for a schedule, unless static_args names it."
         )
-    factors = (_numbers.check(name, weight_decay, schedule=True), *times)
+    factors = (_numbers.check(option, weight_decay, name=name, schedule=True), *times)
     scheduled = any(map(callable, factors))
 
     def init(params):

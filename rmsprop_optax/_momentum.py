@@ -36,5 +36,49 @@ def momentum_buffer(momentum: Any, *, nesterov: bool = False) -> optax.GradientT
     return optax.GradientTransformation(init, update)
 
 
+def nesterov_eval_params(params: optax.Params, state: optax.OptState, momentum: Any) -> optax.Params:
+    r"""The parameters without Nesterov's look-ahead.
+
+    .. math::
+      \theta = p + momentum \cdot b
+
+    Sutskever's form jumps by ``momentum·b``, takes the gradient there and corrects. optax's form, and ours, trains the
+    parameters after the jump, so that the gradient is taken where they are, and both follow the same path; this takes
+    the last jump back, for evaluation or for comparison with an implementation that keeps ``θ``.
+
+    Args:
+      params: what was trained, a tree of arrays.
+      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it, with one momentum buffer.
+      momentum: that of the transformation; times the learning rate where ``lr_in_momentum`` is False.
+
+    Returns:
+      A tree like ``params``.
+
+    Raises:
+      ValueError: the state has no momentum buffer.
+
+    Example:
+      >>> from rmsprop_optax import rmsprop
+      >>> tx = rmsprop(0.1, momentum=0.5, nesterov=True)
+      >>> params = jnp.array([1.0])
+      >>> updates, state = tx.update(params, tx.init(params))
+      >>> before, after = params, optax.apply_updates(params, updates)
+      >>> [round(float(p[0]), 4) for p in (after, nesterov_eval_params(after, state, 0.5))]  # 1 − 1.5·b, 1 − b
+      [0.5257, 0.6838]
+
+    Source:
+      Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning, ICML 2013.
+    """
+    trace = optax.tree.get(state, "trace")
+    if trace is None:
+        raise ValueError(
+            "the state must hold a momentum buffer, got one without: without momentum there is no look-ahead, and the "
+            "parameters are what they are."
+        )
+    return jax.tree.map(
+        lambda p, b: (p + _numbers.cast(momentum, b.dtype) * b.astype(p.dtype)).astype(p.dtype), params, trace
+    )
+
+
 def _heavy_ball(b: jax.Array, x: jax.Array, momentum: Any) -> jax.Array:
     return _numbers.cast(momentum, jnp.result_type(b)) * b + x

@@ -18,6 +18,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "momentum": (0, 1, "it is the weight of the old momentum buffer; 0.9 is usual, 0 or None means no buffer"),
     "eps": (0, math.inf, "it is added to the root of the mean square; use a small positive number or 0"),
     "eps_root": (0, math.inf, "it is added to the mean square under the root; use a small positive number or 0"),
+    "floor": (0, math.inf, "the denominator never falls below it; a small positive number, or None to turn it off"),
     "initial_value": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
     "l2": (0, math.inf, "l2 * parameter is added to the gradient; 0 or None turns it off"),
     "weight_decay": (0, math.inf, "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off"),
@@ -26,6 +27,12 @@ _RANGES: dict[str, tuple[float, float, str]] = {
         math.inf,
         "use a small positive number or a schedule; to ascend, chain optax.scale(-1.0) before",
     ),
+    "time_decay": (0, math.inf, "the learning rate is divided by 1 + decay·step; 0 turns it off"),
+    "increase": (0, math.inf, "it is added to a gain while signs agree; 0.05 is usual, 0 leaves all to growth"),
+    "growth": (1, math.inf, "it multiplies a gain while signs agree; 1 leaves all to increase"),
+    "shrink": (0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
+    "gain": (0, math.inf, "0.1 to 10 and 0.01 to 100 are usual limits"),
+    "max_scaling": (1e-30, math.inf, "a gradient is multiplied by it at most; 1e5 is usual"),
     "clip": (0, math.inf, "it bounds a norm or an absolute value; None turns it off"),
 }
 
@@ -69,6 +76,23 @@ def check(option: str, value: Any, *, name: str | None = None, schedule: bool = 
         bounds = f"in [{low}, {high})" if high < math.inf else f"finite and at least {low}"
         raise ValueError(f"{name} must be {bounds}, got {name}={value}: {mend}.")
     return number
+
+
+def check_unless_off(option: str, value: Any, **kwargs: Any) -> Any:
+    """``None`` where ``value`` is off, and else what :func:`check` returns."""
+    return None if is_off(value) else check(option, value, **kwargs)
+
+
+def needs(option: str, given: bool, other: str, value: Any) -> None:
+    """Refuse an ``option`` that is ``given`` although the ``value`` of the ``other``, which it acts on, is off.
+
+    Raises:
+      ValueError: naming both.
+    """
+    if given and is_off(value):
+        raise ValueError(
+            f"{option} has a meaning only with {other}, got {other}={value!r}: set {other}, or drop {option}."
+        )
 
 
 def check_flags(**flags: Any) -> None:

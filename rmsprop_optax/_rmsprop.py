@@ -18,6 +18,7 @@ def rmsprop(
     *,
     eps: Any = 0.0,
     eps_root: Any = 1e-8,
+    floor: Any = None,
     centered: bool = False,
     initial_value: Any = 0.0,
     bias_correction: bool = False,
@@ -34,7 +35,7 @@ def rmsprop(
 
     .. math::
       g_t &\leftarrow g_t + l2 \cdot p_t \\
-      x_t &= g_t / (\sqrt{nu_t + eps\_root} + eps) \qquad \text{(see scale\_by\_rms)} \\
+      x_t &= g_t / \max(\sqrt{nu_t + eps\_root} + eps, floor) \qquad \text{(see scale\_by\_rms)} \\
       b_t &= momentum \cdot b_{t-1} + learning\_rate_t \cdot x_t \\
       p_{t+1} &= p_t - b_t - learning\_rate_t \cdot weight\_decay_t \cdot p_t
 
@@ -47,6 +48,7 @@ def rmsprop(
       decay: the weight of the old mean square, in [0, 1).
       eps: added to the root, at least 0; the place of PyTorch's epsilon.
       eps_root: added under the root, at least 0; the place of TensorFlow's, Keras' and optax's epsilon.
+      floor: what the denominator never falls below, at least 0; ``None`` or 0 is off.
       centered: divide by the standard deviation of the gradients instead.
       initial_value: what the mean square starts from, at least 0; TensorFlow 1 starts from 1.
       bias_correction: weigh the gradients seen so far as Adam does. Centered, the variance of a single gradient is 0,
@@ -88,10 +90,10 @@ def rmsprop(
     learning_rate = _numbers.check("learning_rate", learning_rate, schedule=True)
     _numbers.check_flags(nesterov=nesterov, lr_in_momentum=lr_in_momentum)
     _storage.check(momentum_storage, name="momentum_storage")
-    _needs("nesterov", nesterov, "momentum", momentum)
-    _needs("weight_decay_mask", weight_decay_mask is not None, "weight_decay", weight_decay)
+    _numbers.needs("nesterov", nesterov, "momentum", momentum)
+    _numbers.needs("weight_decay_mask", weight_decay_mask is not None, "weight_decay", weight_decay)
 
-    rate, buffer = _scale_by(learning_rate), momentum_buffer(momentum, nesterov=nesterov)
+    rate, buffer = scale_by_rate(learning_rate), momentum_buffer(momentum, nesterov=nesterov)
     return _tree.in_float32(
         optax.chain(
             add_weight_decay("l2", l2),
@@ -99,6 +101,7 @@ def rmsprop(
                 decay,
                 eps=eps,
                 eps_root=eps_root,
+                floor=floor,
                 centered=centered,
                 initial_value=initial_value,
                 bias_correction=bias_correction,
@@ -111,17 +114,10 @@ def rmsprop(
     )
 
 
-def _scale_by(learning_rate: Any) -> optax.GradientTransformation:
+def scale_by_rate(learning_rate: Any) -> optax.GradientTransformation:
     """``optax.scale_by_learning_rate`` without the sign, and with a traced number under strict promotion."""
     if callable(learning_rate):
         return optax.scale_by_schedule(learning_rate)
     return optax.stateless(
         lambda updates, _: jax.tree.map(lambda u: _numbers.cast(learning_rate, u.dtype) * u, updates)
     )
-
-
-def _needs(option: str, given: bool, other: str, value: Any) -> None:
-    if given and _numbers.is_off(value):
-        raise ValueError(
-            f"{option} has a meaning only with {other}, got {other}={value!r}: set {other}, or drop {option}."
-        )

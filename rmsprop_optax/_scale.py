@@ -50,9 +50,13 @@ def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rest: jax.Array, rate: 
     return nu, new_mu, step - (new_mu - mu)
 
 
-def denominator(nu: jax.Array, eps: Any, eps_root: Any) -> jax.Array:
-    """``sqrt(nu + eps_root) + eps``."""
-    return jnp.sqrt(nu + _numbers.cast(eps_root, nu.dtype)) + _numbers.cast(eps, nu.dtype)
+def denominator(nu: jax.Array, eps: Any, eps_root: Any, floor: Any = None) -> jax.Array:
+    """``max(sqrt(nu + eps_root) + eps, floor)``."""
+    d = jnp.sqrt(nu + _numbers.cast(eps_root, nu.dtype)) + _numbers.cast(eps, nu.dtype)
+    if floor is None:
+        return d
+    floor = _numbers.cast(floor, d.dtype)
+    return jnp.where(d < floor, floor, d)
 
 
 def _forget(x: jax.Array, rate: Any) -> jax.Array:
@@ -99,6 +103,7 @@ def scale_by_rms(
     *,
     eps: Any = 0.0,
     eps_root: Any = 1e-8,
+    floor: Any = None,
     centered: bool = False,
     initial_value: Any = 0.0,
     bias_correction: bool = False,
@@ -108,7 +113,7 @@ def scale_by_rms(
 
     .. math::
       nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2 \\
-      u_t &= g_t / (\sqrt{nu_t + eps\_root} + eps)
+      u_t &= g_t / \max(\sqrt{nu_t + eps\_root} + eps, floor)
 
     Centered, ``nu`` is the variance of the gradients about their running mean ``mu``:
 
@@ -123,6 +128,7 @@ def scale_by_rms(
       decay: the weight of the old mean square, in [0, 1).
       eps: added to the root, at least 0; the place of PyTorch's epsilon.
       eps_root: added under the root, at least 0; the place of TensorFlow's, Keras' and optax's epsilon.
+      floor: what the denominator never falls below, at least 0; ``None`` or 0 is off. The place of Blocks' epsilon.
       centered: divide by the standard deviation instead; never NaN, since the variance has a recurrence of its own.
       initial_value: what every entry of the mean square starts from, at least 0; TensorFlow 1 starts from 1.
       bias_correction: weigh the gradients seen so far as Adam does; nothing is left of an initial value then. The first
@@ -152,6 +158,7 @@ def scale_by_rms(
     decay = _numbers.check("decay", decay)
     eps = _numbers.check("eps", eps)
     eps_root = _numbers.check("eps_root", eps_root)
+    floor = _numbers.check_unless_off("floor", floor)
     initial_value = _numbers.check("initial_value", initial_value)
     _numbers.check_flags(centered=centered, bias_correction=bias_correction)
     _storage.check(storage)
@@ -183,7 +190,7 @@ def scale_by_rms(
             else:
                 nu, mu, rest = variance(g, nu, mu, rest, rate)
             nu = _saturate(nu)
-            return _divide(g, denominator(nu, eps, eps_root)), *_storage.encode((nu, mu, rest), stored)
+            return _divide(g, denominator(nu, eps, eps_root, floor)), *_storage.encode((nu, mu, rest), stored)
 
         updates, *moments = _tree.lift(one, updates, state.nu, state.mu, state.mu_rest)
         return updates, ScaleByRmsState(count, *moments)

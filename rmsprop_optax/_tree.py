@@ -52,24 +52,25 @@ def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:
     return leaves
 
 
-def full(params: optax.Params, value: Any, *, real: bool = False) -> Any:
+def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Any:
     """A state tree with the shapes and shardings of ``params``, float32 or wider, filled with ``value``.
 
-    Leaves may be arrays or ``jax.ShapeDtypeStruct``; ``real`` takes the real dtype for complex ones.
+    Leaves may be arrays or ``jax.ShapeDtypeStruct``; ``real`` takes the real dtype for complex ones, ``dtype`` the same
+    one for all.
 
     Raises:
       TypeError: a leaf is neither floating-point nor complex.
     """
 
     def leaf(path, p):
-        dtype = jax.dtypes.canonicalize_dtype(getattr(p, "dtype", None) or jnp.result_type(p))
-        if not jnp.issubdtype(dtype, jnp.inexact):
+        of_p = jax.dtypes.canonicalize_dtype(getattr(p, "dtype", None) or jnp.result_type(p))
+        if not jnp.issubdtype(of_p, jnp.inexact):
             raise TypeError(
-                f"the parameter{jax.tree_util.keystr(path)} must be floating-point or complex, got {dtype}: "
+                f"the parameter{jax.tree_util.keystr(path)} must be floating-point or complex, got {of_p}: "
                 "leave integers out with optax.masked or optax.partition."
             )
-        dtype = _numbers.wide(dtype)
-        return jnp.full_like(p, value, dtype=_numbers.real(dtype) if real else dtype)
+        wide = _numbers.wide(of_p)
+        return jnp.full_like(p, value, dtype=dtype or (_numbers.real(wide) if real else wide))
 
     return jax.tree_util.tree_map_with_path(leaf, params)
 

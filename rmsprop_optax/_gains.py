@@ -1,0 +1,107 @@
+"""An adaptive learning rate for each connection: a gain that grows while a weight keeps its direction."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _numbers, _tree, storage
+
+
+class ScaleByGainsState(NamedTuple):
+    """What :func:`scale_by_gains` carries from step to step; both change with every update.
+
+    Attributes:
+      gain: the tree of the parameters, real, float32 or wider: what each entry is multiplied by; 1 at first.
+      sign: the tree of the parameters, int8: the sign of the update before; 0 at first.
+    """
+
+    gain: Any
+    sign: Any
+
+
+def adapted(gain: jax.Array, agreement: jax.Array, increase: Any, growth: Any, shrink: Any) -> jax.Array:
+    """``gain·growth + increase`` where ``agreement`` is positive, ``gain·shrink`` where it is negative."""
+    increase, growth, shrink = (_numbers.cast(x, gain.dtype) for x in (increase, growth, shrink))
+    return jnp.select([agreement > 0, agreement < 0], [gain * growth + increase, gain * shrink], gain)
+
+
+def within(gain: jax.Array, minimum: Any, maximum: Any) -> jax.Array:
+    """``gain`` between its limits."""
+    return jnp.clip(gain, _numbers.cast(minimum, gain.dtype), _numbers.cast(maximum, gain.dtype))
+
+
+def scale_by_gains(
+    increase: Any = 0.05, growth: Any = 1.0, shrink: Any = 0.95, *, minimum: Any = 0.1, maximum: Any = 10.0
+) -> optax.GradientTransformationExtraArgs:
+    r"""Multiply each entry by a gain of its own: more where its sign persists, less where it flips.
+
+    .. math::
+      gain_t &= gain_{t-1} \cdot growth + increase \quad \text{where } u_t \cdot u_{t-1} > 0 \\
+      gain_t &= gain_{t-1} \cdot shrink \quad \text{where } u_t \cdot u_{t-1} < 0 \\
+      gain_t &\leftarrow \min(\max(gain_t, minimum), maximum), \qquad u_t \leftarrow gain_t \cdot u_t
+
+    Additive increases and multiplicative decreases make big gains decay rapidly when oscillations start;
+    ``increase=0, growth=1 + a, shrink=1 − a`` is the multiplicative form of climin and others. It wants full batches or
+    big mini-batches: a sign that flips by sampling alone says nothing. Where the product is 0, as at the first step, a
+    gain stays, so that a weight which is rarely active keeps its own.
+
+    It stands after :func:`~rmsprop_optax.scale_by_rms`, which would divide a gain away again, and before a momentum
+    buffer, whose sign is that of the velocity. The parts of a complex number are two connections.
+
+    Args:
+      increase: added to a gain where signs agree, at least 0.
+      growth: what a gain is multiplied by where signs agree, at least 1.
+      shrink: what a gain is multiplied by where they do not, in [0, 1).
+      minimum: the smallest gain, at least 0; the lecture names 0.1 to 10 and 0.01 to 100 as reasonable limits.
+      maximum: the largest gain.
+
+    Returns:
+      A transformation with a :class:`ScaleByGainsState`. Every number may be a ``jax.Array``, traced or not.
+
+    Raises:
+      ValueError: a static number is out of its range; updates have another tree or other shapes than the parameters.
+      TypeError: an option is not a number, or a parameter is neither floating-point nor complex.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> from rmsprop_optax import scale_by_rms
+      >>> tx = optax.chain(scale_by_rms(), scale_by_gains(), optax.scale_by_learning_rate(0.01), optax.trace(0.9))
+      >>> state = tx.init(jnp.zeros(2))
+      >>> for g in (jnp.array([1.0, 1.0]), jnp.array([1.0, -1.0])):
+      ...     updates, state = tx.update(g, state)
+      >>> [round(float(gain), 2) for gain in optax.tree.get(state, "gain")]
+      [1.05, 0.95]
+
+    Source:
+      Hinton, Neural Networks for Machine Learning, lecture 6.4, "Adaptive learning rates for each connection", also
+      named by lecture 6.5 as a further development of rmsprop; Jacobs, Neural Networks 1, 295 (1988).
+    """
+    increase = _numbers.check("increase", increase)
+    growth = _numbers.check("growth", growth)
+    shrink = _numbers.check("shrink", shrink)
+    minimum = _numbers.check("gain", minimum, name="minimum")
+    maximum = _numbers.check("gain", maximum, name="maximum")
+    if _numbers.is_static(minimum) and _numbers.is_static(maximum) and not minimum <= 1 <= maximum:
+        raise ValueError(
+            f"minimum and maximum must have 1 between them, where a gain starts, got minimum={minimum} and "
+            f"maximum={maximum}: scale the learning rate instead."
+        )
+
+    def init(params: optax.Params) -> ScaleByGainsState:
+        return ScaleByGainsState(_tree.full(params, 1.0), _tree.full(params, 0, dtype=jnp.int8))
+
+    def update(updates, state, params=None):
+        del params
+
+        def one(u, stored, before):
+            u, gain = storage.decode(u, stored)
+            sign = (u > 0).astype(jnp.int8) - (u < 0).astype(jnp.int8)
+            gain = within(adapted(gain, sign * before, increase, growth, shrink), minimum, maximum)
+            return gain * u, *storage.encode((gain,), (stored,)), sign
+
+        updates, gain, sign = _tree.lift(one, updates, state.gain, state.sign)
+        return updates, ScaleByGainsState(gain, sign)
+
+    return _tree.in_float32(_tree.per_component(optax.GradientTransformation(init, update)))
