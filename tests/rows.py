@@ -1,12 +1,13 @@
-"""The rows of the contract: every dialect plain and with all its options, and the core's own combinations."""
+"""The rows of the contract: every dialect as its framework has it, then the core and dialects with options."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import optax
 
-from rmsprop_optax import dialects, rmsprop, scale_by_rms
+from rmsprop_optax import dialects, rmsprop, scale_by_gains, scale_by_rms
 
 
 class Row(NamedTuple):
@@ -33,10 +34,35 @@ class Row(NamedTuple):
         return self.make(**kwargs)
 
 
-OFF = ("weight_decay", "momentum")
+# What is special about a dialect with its defaults.
+SPECIAL = {
+    "dynet": {"complex": False, "elementwise": False},  # clips by norm
+    "climin": {"static": ("momentum", "step_adapt", "step_rate_min", "step_rate_max")},
+}
+
+
+def plain(name):
+    """A dialect with its framework's defaults, and a learning rate where those have none."""
+    constructor = dialects.TABLE[name].constructor
+    arguments = inspect.signature(constructor).parameters.values()
+    required = {p.name: 0.01 for p in arguments if p.default is p.empty}
+    off = tuple(p.name for p in arguments if type(p.default) in (int, float) and p.default == 0)
+    return Row(name, partial(constructor, **required), **({"static": off} | SPECIAL.get(name, {})))
+
+
+def gains(learning_rate, increase=0.05):
+    return optax.chain(scale_by_rms(), scale_by_gains(increase), optax.scale_by_learning_rate(learning_rate))
+
+
+def row(dialect, **options):
+    return partial(dialects.TABLE[dialect].constructor, **options)
+
+
 ROWS = [
+    *map(plain, dialects.TABLE),
     Row("scale_by_rms", scale_by_rms),
     Row("scale_by_rms-centered-corrected", partial(scale_by_rms, centered=True, bias_correction=True)),
+    Row("scale_by_gains", partial(gains, learning_rate=0.01)),
     Row("rmsprop", partial(rmsprop, learning_rate=0.01)),
     Row(
         "rmsprop-all",
@@ -44,6 +70,7 @@ ROWS = [
             rmsprop,
             learning_rate=0.01,
             eps=1e-6,
+            floor=1e-3,
             centered=True,
             bias_correction=True,
             momentum=0.9,
@@ -53,13 +80,10 @@ ROWS = [
         ),
         decays=True,
     ),
-    Row("hinton", partial(dialects.hinton, learning_rate=0.01)),
-    Row("graves", dialects.graves),
-    Row("optax", partial(dialects.optax, learning_rate=0.01)),
     Row(
         "optax-all",
-        partial(
-            dialects.optax,
+        row(
+            "optax",
             learning_rate=0.01,
             eps_in_sqrt=False,
             initial_scale=0.5,
@@ -68,34 +92,27 @@ ROWS = [
             nesterov=True,
         ),
     ),
-    Row("pytorch", dialects.pytorch, static=OFF),
     Row(
         "pytorch-all",
-        partial(dialects.pytorch, weight_decay=0.1, momentum=0.9, centered=True, maximize=True),
+        row("pytorch", weight_decay=0.1, momentum=0.9, centered=True, maximize=True),
         decays=True,
     ),
-    Row("keras", dialects.keras, static=OFF),
     Row(
         "keras-all",
-        partial(dialects.keras, momentum=0.9, centered=True, weight_decay=0.1, global_clipnorm=1.0),
+        row("keras", momentum=0.9, centered=True, weight_decay=0.1, global_clipnorm=1.0),
         complex=False,
         elementwise=False,
         decays=True,
     ),
-    Row("keras-clipvalue", partial(dialects.keras, clipvalue=0.5), complex=False),
-    Row("keras-clipnorm", partial(dialects.keras, clipnorm=0.5), elementwise=False),
-    Row("tf1", partial(dialects.tf1, learning_rate=0.01), static=("momentum",)),
-    Row("tf1-all", partial(dialects.tf1, learning_rate=0.01, momentum=0.9, centered=True)),
-    Row("timm", dialects.timm, static=OFF),
-    Row(
-        "timm-l2",
-        partial(dialects.timm, weight_decay=0.1, momentum=0.9, centered=True, lr_in_momentum=False),
-        decays=True,
-    ),
+    Row("keras-clipvalue", row("keras", clipvalue=0.5), complex=False),
+    Row("keras-clipnorm", row("keras", clipnorm=0.5), elementwise=False),
+    Row("keras2-decay", row("keras2", decay=0.1, clipvalue=0.5), complex=False),
+    Row("tf1-all", row("tf1", learning_rate=0.01, momentum=0.9, centered=True)),
+    Row("timm-l2", row("timm", weight_decay=0.1, momentum=0.9, centered=True, lr_in_momentum=False), decays=True),
     Row(
         "timm-all",
-        partial(
-            dialects.timm,
+        row(
+            "timm",
             weight_decay=0.1,
             momentum=0.9,
             centered=True,
@@ -105,6 +122,22 @@ ROWS = [
             max_lr=0.02,
         ),
         elementwise=False,
+        decays=True,
+    ),
+    Row("tensorflowjs-centered", row("tensorflowjs", learningRate=0.01, centered=True, momentum=0.9)),
+    Row("neon-clips", row("neon", gradient_clip_norm=1.0, param_clip_value=3.0), elementwise=False),
+    Row("climin-adapt", row("climin", step_rate=0.01, momentum=0.9, step_adapt=0.1)),
+    Row("caffe-l1", row("caffe", base_lr=0.01, weight_decay=0.1, regularization_type="L1"), decays=True),
+    Row(
+        "mxnet-first",
+        row("mxnet", wd=0.1, clip_gradient=0.5, version="0.9.4"),
+        complex=False,
+        decays=True,
+    ),
+    Row(
+        "mxnet-all",
+        row("mxnet", centered=True, clip_weights=1.0, wd=0.1, clip_gradient=0.5, version="2.0"),
+        complex=False,
         decays=True,
     ),
 ]

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from rows import plain
 
 import rmsprop_optax
-from rmsprop_optax import ScaleByRmsState, dialects, rmsprop, scale_by_rms
+from rmsprop_optax import ScaleByRmsState, dialects, nesterov_eval_params, rmsprop, scale_by_gains, scale_by_rms
 
 
 def updates_of(tx, gradients, jit=True):
@@ -107,8 +108,7 @@ def test_low_precision_does_not_stall(dtype, centered):
 @pytest.mark.parametrize("name", dialects.TABLE)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_low_precision_follows_float32(name, dtype):
-    make = dialects.TABLE[name].constructor
-    tx = make(learning_rate=0.01) if name in ("hinton", "optax", "tf1") else make()
+    tx = plain(name)()
     gradients = jnp.asarray(np.random.default_rng(0).standard_normal((50, 6)) * 1e-3, dtype)
     low, _ = updates_of(tx, gradients)
     high, _ = updates_of(tx, gradients.astype(jnp.float32))
@@ -334,6 +334,85 @@ def test_schedules_of_rate_and_decay_multiply():
 # Bad input: what must hold, what came, the likely mend
 
 
+# The lecture's further developments
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
+def test_the_denominator_never_falls_below_its_floor(traced):
+    g = jnp.array([1e-3, 0.5, 0.0, jnp.nan])
+    tx = scale_by_rms(0.0, eps_root=0.0, floor=jnp.float32(0.1) if traced else 0.1)
+    np.testing.assert_allclose(tx.update(g, tx.init(g))[0], [0.01, 1.0, 0.0, np.nan], rtol=1e-6)
+
+
+def gains_by_hand(updates, increase=0.05, growth=1.0, shrink=0.95, minimum=0.1, maximum=10.0):
+    gain, before = np.ones(updates.shape[1]), np.zeros(updates.shape[1])
+    for u in updates:
+        agreement, before = u * before, np.where(np.isnan(u), 0, u)
+        gain = np.where(agreement > 0, gain * growth + increase, np.where(agreement < 0, gain * shrink, gain))
+        gain = np.clip(gain, minimum, maximum)
+        yield gain * u
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"increase": 0.0, "growth": 1.1, "shrink": 0.9}, {"minimum": 0.9, "maximum": 1.2}],
+    ids=["additive", "multiplicative", "limits"],
+)
+def test_gains_grow_while_signs_agree_and_shrink_where_they_do_not(options):
+    rng = np.random.default_rng(0)
+    # Entries that keep their sign, that alternate, that are noise, that are mostly 0; and one NaN, which is forgotten.
+    steps = np.stack([np.ones(400), (-1.0) ** np.arange(400), rng.standard_normal(400), np.arange(400) % 3 == 0], 1)
+    steps[7, 2] = np.nan
+    tx = scale_by_gains(**options)
+    state, out = tx.init(jnp.zeros(4)), []
+    for u in steps:
+        updates, state = tx.update(jnp.asarray(u, jnp.float32), state)
+        out.append(updates)
+    np.testing.assert_allclose(out, np.stack(list(gains_by_hand(steps, **options))), rtol=1e-5)
+    if not options:
+        np.testing.assert_allclose(state.gain[:2], [10.0, 0.1], rtol=1e-6)
+
+
+def test_the_parts_of_a_complex_number_have_gains_of_their_own():
+    tx = scale_by_gains()
+    state = tx.init(jnp.zeros(1, jnp.complex64))
+    for u in (1 + 1j, 1 - 1j):
+        updates, state = tx.update(jnp.array([u], jnp.complex64), state)
+    np.testing.assert_allclose(updates, [1.05 - 0.95j], rtol=1e-6)
+
+
+@pytest.mark.parametrize("lr_in_momentum", [True, False], ids=["before", "after"])
+def test_nesterov_is_sutskevers_jump_and_correction(lr_in_momentum):
+    """The gradient of a quadratic is taken after the jump, and divided by its own root; the jump is not."""
+    curvature, lr, mu = np.array([1.0, 10.0, 100.0]), 0.01, 0.9
+    theta, jump_of, nu = np.array([3.0, -2.0, 1.0]), np.zeros(3), np.zeros(3)
+    with jax.enable_x64(True):
+        tx = rmsprop(lr, eps_root=1e-8, momentum=mu, nesterov=True, lr_in_momentum=lr_in_momentum)
+        params = jnp.asarray(theta)
+        state = tx.init(params)
+        for _ in range(30):
+            jump = mu * jump_of
+            g = curvature * (theta - jump)
+            nu = 0.9 * nu + 0.1 * g**2
+            jump_of = jump + lr * g / np.sqrt(nu + 1e-8)
+            theta = theta - jump_of
+            updates, state = tx.update(curvature * params, state, params)
+            params = optax.apply_updates(params, updates)
+            read = nesterov_eval_params(params, state, mu if lr_in_momentum else mu * lr)
+            # Steps of the size of the rate around the minimum amplify roundings.
+            np.testing.assert_allclose(read, theta, rtol=1e-9, atol=1e-9)
+
+
+def test_parameters_stay_within_their_bound_and_move_freely_inside_it():
+    params = jnp.array([0.5, 0.999, -0.999, 3.0])
+    grads = jnp.array([1e-9, -1.0, 1.0, 0.0])
+    tx = dialects.neon(learning_rate=0.1, param_clip_value=1.0)
+    free = dialects.neon(learning_rate=0.1)
+    updates, _ = tx.update(grads, tx.init(params), params)
+    np.testing.assert_allclose(params + updates, [0.5, 1.0, -1.0, 1.0], rtol=1e-6)
+    assert updates[0] == free.update(grads, free.init(params), params)[0][0] != 0
+
+
 def update_with(params, grads, **options):
     tx = rmsprop(0.1, **options)
     return tx.update(grads, tx.init(params))
@@ -356,6 +435,7 @@ BAD = {
     "eps_root infinite": (partial(rmsprop, 0.1, eps_root=float("inf")), ValueError, "eps_root must be finite"),
     "eps a string": (partial(rmsprop, 0.1, eps="1e-8"), TypeError, "eps must be a number, got eps='1e-8'"),
     "eps a bool": (partial(rmsprop, 0.1, eps=True), TypeError, "eps must be a number"),
+    "floor below": (partial(rmsprop, 0.1, floor=-1.0), ValueError, "floor must be finite and at least 0"),
     "momentum above": (partial(rmsprop, 0.1, momentum=1.0), ValueError, r"momentum must be in \[0, 1\)"),
     "momentum below": (partial(rmsprop, 0.1, momentum=-0.9), ValueError, "got momentum=-0.9"),
     "rate below": (partial(rmsprop, -0.1), ValueError, r"learning_rate must be .* optax.scale\(-1.0\)"),
@@ -431,6 +511,19 @@ BAD = {
         partial(dialects.timm, 0.0, decoupled_decay=True, corrected_weight_decay=True),
         ValueError,
         "max_lr must be above 0",
+    ),
+    "growth below": (partial(scale_by_gains, growth=0.9), ValueError, "growth must be finite and at least 1"),
+    "shrink of one": (partial(scale_by_gains, shrink=1.0), ValueError, r"shrink must be in \[0, 1\)"),
+    "gains off one": (partial(scale_by_gains, minimum=2.0), ValueError, "1 between them.*minimum=2.0"),
+    "no jump to take back": (
+        lambda: nesterov_eval_params(one, rmsprop(0.1).init(one), 0.9),
+        ValueError,
+        "must hold a momentum buffer",
+    ),
+    "no parameters to bound": (
+        lambda: dialects.neon(param_clip_value=1.0).update(one, dialects.neon().init(one)),
+        ValueError,
+        "needs the parameters, got params=None",
     ),
     "max_lr missing": (
         partial(dialects.timm, lambda t: 0.1, decoupled_decay=True, corrected_weight_decay=True),

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 import references
+from jax.example_libraries import optimizers
 
 from rmsprop_optax import dialects, rmsprop
 
@@ -58,19 +59,101 @@ KERAS = [
         [{}, {"clipnorm": 64.0}, {"clipvalue": 16.0}, {"global_clipnorm": 64.0}],
     ),
 ]
-# The recorded cases of PyTorch, TensorFlow 1 and timm are all combinations of their options.
-CASES = {
-    "hinton": cases([{}, {"decay": 0.5}]) + cases([{}], constant=2.0**-7),
-    "graves": cases(product([{}, {"decay": 0.8, "eps": 2.0**-7}], [{}, {"momentum": 0.5}, {"momentum": 0.0}]))
-    + cases([{}], constant=2.0**-7),
-    "optax": cases(OPTAX)
-    + cases(product([{}, MOMENTUM], [{}, {"centered": True}]), dtype=np.complex128)
-    + cases([MOMENTUM], constant=2.0**-7),
-    "pytorch": [*references.recorded("pytorch"), *cases([MOMENTUM | DECAY], constant=2.0**-7)],
-    "keras": cases(KERAS) + cases([MOMENTUM | DECAY], constant=2.0**-7),
-    "tf1": [*references.recorded("tf1"), *cases([{}]), *cases([MOMENTUM], constant=2.0**-7)],
-    "timm": [*references.recorded("timm"), *cases([MOMENTUM | DECAY | CORRECTED], constant=2.0**-7)],
+CENTERED = {"centered": True}
+INSIDE = {"alpha": 0.8, "eps": 2.0**-20}
+EACH = product([{}, INSIDE], [{}, CENTERED], [{}, MOMENTUM], [{}, DECAY])
+CLIPS = {"clipnorm": 64.0}, {"clipvalue": 16.0}, {"global_clipnorm": 64.0}
+# What is not in the recorded cases, where there are any.
+OPTIONS = {
+    "hinton": [{}, {"decay": 0.5}, MOMENTUM, MOMENTUM | {"nesterov": True}],
+    "graves": product([{}, {"decay": 0.8, "eps": 2.0**-7}], [{}, {"momentum": 0.5}, {"momentum": 0.0}]),
+    "optax": OPTAX,
+    "pytorch": [],
+    "keras": KERAS,
+    "tf1": [{}],
+    "timm": [],
+    "keras2": product(
+        [{"version": v} for v in ("2.3.1", "2.0.8", "1.0.2")],
+        [{}, {"rho": 0.5, "epsilon": 0.25}],
+        [{}, {"decay": 0.25}],
+    ),
+    "tf_keras_legacy": [{}, *({**CLIPS[1], **clip} for clip in CLIPS)],
+    "sonnet": product([{}], [{}, CENTERED], [{}, MOMENTUM]),
+    "tensorflowjs": product([{}, {"epsilon": 2.0**-40}], [{}, CENTERED], [{}, MOMENTUM]),
+    "trax": [{}],
+    "flax_optim": product([{}, {"beta2": 0.5, "eps": 0.25}], [{}, CENTERED]),
+    "jax_example": [{}, {"gamma": 0.5, "eps": 0.25}],
+    "jax_example_momentum": [{}, {"gamma": 0.5, "eps": 0.25, "momentum": 0.5}, {"momentum": 0.0}],
+    "sb3": [],
+    "pfrl": [],
+    "torchopt": [{}],
+    "bitsandbytes": [{}, INSIDE | DECAY],
+    "torch7": product([{}, {"alpha": 0.8, "epsilon": 2.0**-7}], [{}, {"initialMean": 1}, {"weightDecay": 2.0**-7}]),
+    "dqn": [{}, {"wc": 2.0**-7}],
+    "mxnet": [
+        *product(
+            [{"version": version} for version in ("0.9.1", "0.9.3", "0.9.5", "1.9.1", "2.0")],
+            [{}, {"gamma1": 0.8, "gamma2": 0.5, "centered": True}],
+            [{}, {"wd": 2.0**-7, "clip_gradient": 16.0}],
+        ),
+        {"epsilon": 0.25, "clip_weights": 1.75, "version": "2.0"},
+    ],
+    "paddle": [{}],
+    "mindspore": product([{}], [{}, CENTERED], [{}, MOMENTUM], [{}, DECAY]),
+    "oneflow": [{}, CENTERED],
+    "jittor": [{}],
+    "mlx": [{}],
+    "chainer": [],
+    "chainer_graves": [],
+    "caffe": product(
+        [{}, {"rms_decay": 0.8, "delta": 2.0**-7}],
+        [{}, {"clip_gradients": 64.0}],
+        [{}, DECAY, DECAY | {"regularization_type": "L1"}],
+    ),
+    "caffe2": product([{}, {"decay": 0.8, "epsilon": 2.0**-7}], [{}, MOMENTUM]),
+    "lasagne": [],
+    "blocks": [{}, {"decay_rate": 0.5, "max_scaling": 8.0}],
+    "neon": [
+        *product(
+            [{}, {"decay_rate": 0.8, "epsilon": 2.0**-7}],
+            [{}, {"gradient_clip_norm": 64.0}],
+            [{}, {"gradient_clip_value": 16.0}],
+        ),
+        {"param_clip_value": 1.75},
+    ],
+    "climin": product(
+        [{"step_adapt": 0.25}], [{}, MOMENTUM], [{}, {"step_rate_min": 2.0**-7, "step_rate_max": 2.0**-6}]
+    ),
+    "dynet": [{}, {"rho": 0.5, "eps": 0.25, "clip_threshold": 0}],
+    "tiny_dnn": [{}, {"mu": 0.5}],
+    "ensmallen": [{}, {"alpha": 0.5, "epsilon": 0.25}],
+    "optimisers_jl": product([{}, {"rho": 0.5, "epsilon": 0.25}], [{}, {"centred": True}]),
+    "knet": product([{}, {"rho": 0.5, "eps": 0.25}], [{}, {"gclip": 64.0}]),
+    "dl4j": [{}, {"rmsDecay": 0.5, "epsilon": 0.25}],
+    "burn": product([{}, {"alpha": 0.8, "epsilon": 2.0**-7}], [{}, CENTERED], [{}, {"momentum": 0.0}], [{}, DECAY]),
+    "candle_optimisers": EACH,
+    "dfdx": product([{}, INSIDE], [{}, CENTERED], [{}, MOMENTUM], [{}, DECAY, DECAY | {"decoupled": True}]),
 }
+RECORDED = sorted(file.stem for file in references.GOLDEN.glob("*.npz"))
+# Besides the schedule of the stream, one rate given as a number.
+CONSTANT = {
+    "pytorch": MOMENTUM | DECAY,
+    "keras": MOMENTUM | DECAY,
+    "optax": MOMENTUM,
+    "tf1": MOMENTUM,
+    "timm": MOMENTUM | DECAY | CORRECTED | {"max_lr": 2.0**-7},
+    "keras2": {"decay": 0.25},
+    "climin": MOMENTUM | {"step_adapt": 0.25, "step_rate_min": 2.0**-7},
+}
+CASES = {
+    dialect: [
+        *(references.recorded(dialect) if dialect in RECORDED else []),
+        *cases(options),
+        *cases([CONSTANT.get(dialect, {})], constant=2.0**-7),
+    ]
+    for dialect, options in OPTIONS.items()
+}
+CASES["optax"] += cases(product([{}, MOMENTUM], [{}, CENTERED]), dtype=np.complex128)
 
 
 def label(options):
@@ -104,12 +187,13 @@ def buffers(state):
     return dict(zip(BUFFERS, map(whole, (square, mu, trace)), strict=True))
 
 
-def trajectories(constructor, table, read):
+def trajectories(constructor, table, read, rate="learning_rate"):
     """Every step of every case; compiling all cases at once takes a third of the time."""
 
     def run(case, params, gradients, rates):
         constant = isinstance(case["learning_rates"], float)
-        tx = constructor(case["learning_rates"] if constant else lambda count: rates[count], **case["options"])
+        given = {rate: case["learning_rates"] if constant else lambda count: rates[count]}
+        tx = constructor(**given, **case["options"])
 
         def step(carry, grads):
             params, state = carry
@@ -133,7 +217,8 @@ def stack(trees):
 @functools.cache
 def ours(dialect, x64):
     with jax.enable_x64(x64):
-        return trajectories(dialects.TABLE[dialect].constructor, CASES[dialect], buffers)
+        constructor, arguments = dialects.TABLE[dialect].constructor, dialects.TABLE[dialect].arguments
+        return trajectories(constructor, CASES[dialect], buffers, arguments.learning_rate)
 
 
 @functools.cache
@@ -146,17 +231,21 @@ def truth(dialect):
         updates = {name: np.diff(p, axis=0, prepend=case["params"][name][None]) for name, p in params.items()}
         return {"params": params, "updates": updates, **{name: stack([s[name] for s in slots]) for name in BUFFERS}}
 
-    return [kept(dialect, case["options"], run(case)) for case in CASES[dialect]]
+    return [run(case) for case in CASES[dialect]]
 
 
-def kept(dialect, options, slots):
+# Whose buffer holds the negative step, and whose mean that of the negative gradient.
+NEGATIVE = {"momentum": ("optax", "chainer_graves", "mxnet"), "mean": ("dqn",)}
+
+
+def kept(dialect, options, slots, ours):
     """The framework's buffers, as we keep them."""
-    slots, rule = dict(slots), inspect.signature(getattr(references, dialect)).bind(0, 0, 0, **options)
-    rule.apply_defaults()
-    if not rule.arguments.get("momentum"):
-        slots["momentum"] = None  # TensorFlow has one all the same; it repeats the last step
-    elif dialect == "optax":
-        slots["momentum"] = {name: -trace for name, trace in slots["momentum"].items()}
+    slots = dict(slots)
+    for what in ("momentum", "mean"):
+        if ours[what] is None:
+            slots[what] = None  # many frameworks have one all the same; without momentum it repeats the last step
+        elif dialect in NEGATIVE[what]:
+            slots[what] = {name: -a for name, a in slots[what].items()}
     if options.get("bias_correction"):
         # Our averages are the corrected ones, where optax corrects them on every use.
         for what in ("mean_square", "mean"):
@@ -169,20 +258,24 @@ def correct(average, decay):
     return average / (1 - decay ** steps.reshape(-1, *[1] * (average.ndim - 1)))
 
 
-def error(got, want):
-    """The largest error of any entry at any step; infinite where the truth is always 0 and we are not."""
+def error(got, want, truth=None):
+    """The largest error of any entry at any step; infinite where the truth is always 0 and we are not.
+
+    `truth` holds all steps where `want` holds some.
+    """
     if got is None or want is None:
         return 0.0 if got is want else np.inf
 
-    def one(got, want):
-        scale, off = np.abs(want).max(axis=0), np.abs(got - want).max(axis=0)
+    def one(got, want, truth):
+        scale, off = np.abs(truth).max(axis=0), np.abs(got - want).max(axis=0)
         return np.divide(off, scale, out=np.where(off == 0, 0.0, np.inf), where=scale > 0).max()
 
-    return np.max([one(got[name], want[name]) for name in want])  # NaN stays NaN, and fails
+    truth = truth or want
+    return np.max([one(got[name], want[name], truth[name]) for name in want])  # NaN stays NaN, and fails
 
 
-def errors_above(tolerance, got, want, names=("params", *BUFFERS)):
-    return {what: e for what in names if not (e := error(got[what], want[what])) <= tolerance}
+def errors_above(tolerance, got, want, truth=None, names=("params", *BUFFERS)):
+    return {what: e for what in names if not (e := error(got[what], want[what], truth and truth[what])) <= tolerance}
 
 
 def test_every_dialect_has_its_truth():
@@ -191,7 +284,8 @@ def test_every_dialect_has_its_truth():
 
 @each_case()
 def test_equals_the_transcription_in_float64(dialect, number):
-    assert errors_above(DOUBLE, ours(dialect, True)[number], truth(dialect)[number]) == {}
+    got, want = ours(dialect, True)[number], truth(dialect)[number]
+    assert errors_above(DOUBLE, got, kept(dialect, CASES[dialect][number]["options"], want, got)) == {}
 
 
 @each_case(lambda dialect, case: "trace" in case)
@@ -199,9 +293,30 @@ def test_equals_the_recorded_framework(dialect, number):
     case, got = CASES[dialect][number], ours(dialect, True)[number]
     steps = [step - 1 for step in case["trace"]]
     last = {what: got[what] and {name: a[-1:] for name, a in got[what].items()} for what in BUFFERS}
-    want = kept(dialect, case["options"], {what: stack([case["slots"][what]]) for what in BUFFERS})
-    got = last | {"params": {name: p[steps] for name, p in got["params"].items()}}
-    assert errors_above(DOUBLE, got, want | {"params": stack(list(case["trace"].values()))}) == {}
+    want = kept(dialect, case["options"], {what: stack([case["slots"][what]]) for what in BUFFERS}, got)
+    params = looked_back(got, case["options"]) if dialect == "climin" else got["params"]
+    got = last | {"params": {name: p[steps] for name, p in params.items()}}
+    want |= {"params": stack(list(case["trace"].values()))}
+    tolerance = DOUBLE if want["params"]["bias"].itemsize >= 8 else SINGLE
+    if dialect == "tensorflowjs" and case["options"].get("centered"):
+        want = where_finite(want, got)
+    every = kept(dialect, case["options"], truth(dialect)[number], got)
+    assert errors_above(tolerance, got, want, every) == {}
+
+
+def looked_back(run, options):
+    """The parameters of climin itself, which are before the jump."""
+    jumps = run["momentum"] or dict.fromkeys(run["params"], 0.0)
+    return {name: p + options.get("momentum", 0.0) * jumps[name] for name, p in run["params"].items()}
+
+
+def where_finite(want, got):
+    """TensorFlow.js' parameters before they turn NaN, and of the others nothing."""
+    nan = [np.isnan(p) for p in want["params"].values()]
+    assert any(n.any() for n in nan)
+    assert not all(n.all() for n in nan)
+    fill = lambda w, g: w and {name: np.where(np.isnan(w[name]), g[name], w[name]) for name in w}  # noqa: E731
+    return {what: fill(want[what], got[what]) for what in want}
 
 
 @each_case()
@@ -228,8 +343,11 @@ def live_optax():
 @pytest.mark.parametrize("number", range(len(OPTAX_DEFINED)), ids=lambda i: label(OPTAX_DEFINED[i]))
 def test_equals_live_optax(number):
     options = OPTAX_DEFINED[number]
-    want = kept("optax", options, live_optax()[number])
-    assert errors_above(DOUBLE, ours("optax", True)[OPTAX.index(options)], want, ("updates", "params", *BUFFERS)) == {}
+    want = kept("optax", options, live_optax()[number], ours("optax", True)[OPTAX.index(options)])
+    assert (
+        errors_above(DOUBLE, ours("optax", True)[OPTAX.index(options)], want, names=("updates", "params", *BUFFERS))
+        == {}
+    )
 
 
 def test_rmsprop_equals_optax_rmsprop_where_nothing_but_the_import_changes():
@@ -237,6 +355,28 @@ def test_rmsprop_equals_optax_rmsprop_where_nothing_but_the_import_changes():
     for got, want in zip(*(trajectories(f, table, lambda _: {}) for f in (rmsprop, optax.rmsprop)), strict=True):
         assert error(got["updates"], want["updates"]) <= 1e-6
         assert error(got["params"], want["params"]) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("dialect", "theirs"), [("jax_example", "rmsprop"), ("jax_example_momentum", "rmsprop_momentum")]
+)
+def test_equals_live_jax_examples(dialect, theirs):
+    def constructor(step_size, **options):
+        init, update, get_params = getattr(optimizers, theirs)(step_size, **options)
+
+        def updates(grads, state, params):
+            count, inner = state
+            inner = update(count, grads, inner)
+            return jax.tree.map(jnp.subtract, get_params(inner), params), (count + 1, inner)
+
+        return optax.GradientTransformation(lambda params: (0, init(params)), updates)
+
+    with jax.enable_x64(True):
+        table = [case for case in CASES[dialect] if "trace" not in case]
+        for got, want in zip(
+            ours(dialect, True), trajectories(constructor, table, lambda _: {}, "step_size"), strict=True
+        ):
+            assert error(got["params"], want["params"]) <= DOUBLE
 
 
 @pytest.fixture(scope="module")
@@ -291,16 +431,58 @@ def test_equals_live_keras(live_keras, number):
 
 
 SIGNATURES = {
-    "hinton": "(learning_rate, decay=0.9)",
+    "hinton": "(learning_rate, decay=0.9, *, momentum=None, nesterov=False)",
     "graves": "(learning_rate=0.0001, decay=0.95, momentum=0.9, eps=0.0001)",
-    "optax": "(learning_rate, decay=0.9, eps=1e-08, initial_scale=0.0, eps_in_sqrt=True, centered=False, "
-    "momentum=None, nesterov=False, bias_correction=False)",
+    "dqn": "(lr=0.01, wc=0)",
+    "optax": "(learning_rate, decay=0.9, eps=1e-08, initial_scale=0.0, eps_in_sqrt=True, centered=False, momentum=None,"
+    " nesterov=False, bias_correction=False)",
+    "jax_example": "(step_size, gamma=0.9, eps=1e-08)",
+    "jax_example_momentum": "(step_size, gamma=0.9, eps=1e-08, momentum=0.9)",
+    "flax_optim": "(learning_rate, beta2=0.9, eps=1e-08, centered=False)",
+    "trax": "(learning_rate=0.001, gamma=0.9, eps=1e-08, clip_grad_norm=None)",
     "pytorch": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0, momentum=0, centered=False, *, maximize=False)",
-    "keras": "(learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False, weight_decay=None, "
-    "clipnorm=None, clipvalue=None, global_clipnorm=None, *, weight_decay_mask=None)",
-    "tf1": "(learning_rate, decay=0.9, momentum=0.0, epsilon=1e-10, *, centered=False)",
     "timm": "(lr=0.01, alpha=0.9, eps=1e-10, weight_decay=0, momentum=0.0, centered=False, decoupled_decay=False, "
     "corrected_weight_decay=False, lr_in_momentum=True, caution=False, *, max_lr=None)",
+    "sb3": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0, momentum=0, centered=False)",
+    "pfrl": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0, momentum=0, centered=False)",
+    "torchopt": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0.0, momentum=0.0, centered=False, *, "
+    "initial_scale=0.0, nesterov=False, maximize=False)",
+    "bitsandbytes": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0, momentum=0, centered=False)",
+    "torch7": "(learningRate=0.01, alpha=0.99, epsilon=1e-08, weightDecay=0, initialMean=0)",
+    "tf1": "(learning_rate, decay=0.9, momentum=0.0, epsilon=1e-10, *, centered=False)",
+    "tf_keras_legacy": "(learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False, *, clipnorm=None, "
+    "clipvalue=None, global_clipnorm=None, decay=0.0)",
+    "keras2": "(lr=0.001, rho=0.9, epsilon=None, decay=0.0, *, clipnorm=None, clipvalue=None, version='2.3.1')",
+    "keras": "(learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-07, centered=False, weight_decay=None, "
+    "clipnorm=None, clipvalue=None, global_clipnorm=None, *, weight_decay_mask=None)",
+    "sonnet": "(learning_rate, decay=0.9, momentum=0.0, epsilon=1e-10, centered=False)",
+    "tensorflowjs": "(learningRate, decay=0.9, momentum=0.0, epsilon=1e-07, centered=False)",
+    "mxnet": "(learning_rate=None, gamma1=None, gamma2=None, epsilon=None, centered=None, clip_weights=None, *, wd=0.0,"
+    " clip_gradient=None, version='1.9.1')",
+    "paddle": "(learning_rate, rho=0.95, epsilon=1e-06, momentum=0.0, centered=False, *, weight_decay=None)",
+    "mindspore": "(learning_rate=0.1, decay=0.9, momentum=0.0, epsilon=1e-10, *, centered=False, weight_decay=0.0)",
+    "oneflow": "(lr=0.001, alpha=0.99, eps=1e-08, weight_decay=0, momentum=0.0, centered=False)",
+    "jittor": "(lr=0.01, eps=1e-08, alpha=0.99)",
+    "mlx": "(learning_rate, alpha=0.99, eps=1e-08)",
+    "chainer": "(lr=0.01, alpha=0.99, eps=1e-08, eps_inside_sqrt=False)",
+    "chainer_graves": "(lr=0.0001, alpha=0.95, momentum=0.9, eps=0.0001)",
+    "caffe": "(base_lr, *, rms_decay=0.99, delta=1e-08, weight_decay=0.0, regularization_type='L2', "
+    "clip_gradients=None)",
+    "caffe2": "(lr, decay=0.9, momentum=0.0, epsilon=1e-05)",
+    "lasagne": "(learning_rate=1.0, rho=0.9, epsilon=1e-06)",
+    "blocks": "(learning_rate=1.0, decay_rate=0.9, max_scaling=100000.0)",
+    "neon": "(*, decay_rate=0.95, learning_rate=0.002, epsilon=1e-06, gradient_clip_norm=None, "
+    "gradient_clip_value=None, param_clip_value=None)",
+    "climin": "(step_rate, decay=0.9, momentum=0, step_adapt=False, step_rate_min=0, step_rate_max=inf)",
+    "dynet": "(learning_rate=0.1, eps=1e-20, rho=0.95, *, clip_threshold=5.0)",
+    "tiny_dnn": "(alpha=0.0001, mu=0.99)",
+    "ensmallen": "(stepSize=0.01, *, alpha=0.99, epsilon=1e-08)",
+    "optimisers_jl": "(eta=0.001, rho=0.9, epsilon=1e-08, *, centred=False)",
+    "knet": "(*, lr=0.01, gclip=0, rho=0.9, eps=1e-06)",
+    "dl4j": "(learningRate=0.1, rmsDecay=0.95, epsilon=1e-08)",
+    "burn": "(lr, alpha=0.99, momentum=0.9, epsilon=1e-05, centered=False, weight_decay=None)",
+    "candle_optimisers": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=None, momentum=None, centered=False)",
+    "dfdx": "(lr=0.01, alpha=0.9, eps=1e-08, momentum=None, centered=False, weight_decay=None, *, decoupled=False)",
 }
 
 
@@ -315,7 +497,7 @@ def test_arguments_are_the_frameworks(dialect, documented):
     """Names, order and defaults as documented, without the options that leave the rule alone.
 
     What stands behind an omitted one is keyword-only, so no positional call means something else. `weight_decay_mask`
-    and `max_lr` are what the framework takes by a method and from its constructor's `lr`.
+    and `max_lr` are what the framework takes by a method and from its constructor's `lr`; `version` is our own.
     """
     assert signature(dialects.TABLE[dialect].constructor) == documented
 
@@ -337,9 +519,26 @@ def test_arguments_are_live_optax_and_keras(keras):
         ("timm", {"caution": True}, "caution"),
         ("timm", {"corrected_weight_decay": True}, "decoupled_decay"),
         ("timm", DECAY | CORRECTED, "max_lr"),
+        ("torchopt", {"nesterov": True}, "nesterov"),
+        ("bitsandbytes", MOMENTUM, "bitsandbytes takes momentum"),
+        ("bitsandbytes", CENTERED, "bitsandbytes takes centered"),
+        ("oneflow", MOMENTUM, "OneFlow takes momentum"),
+        ("tf_keras_legacy", {"epsilon": 0.0}, "epsilon must be above 0"),
+        ("tf_keras_legacy", {"clipnorm": 1.0, "global_clipnorm": 1.0}, "only one of clipnorm and global_clipnorm"),
+        ("keras2", {"version": "two"}, "version must be digits"),
+        ("mxnet", {"gamma2": 0.5}, "gamma2 has a meaning only with centered"),
+        ("mxnet", {"epsilon": 0.5, "version": "0.9.3"}, "knows neither epsilon"),
+        ("caffe", {"regularization_type": "L3"}, "regularization_type"),
+        ("caffe", {"clip_gradients": -1}, "clip_gradients must be"),
+        ("blocks", {"max_scaling": 0.0}, "max_scaling must be"),
+        ("dfdx", {"decoupled": True}, "decoupled has a meaning only with weight_decay"),
+        ("climin", {"step_rate_min": 0.1}, "step_rate_min has a meaning only with step_adapt"),
+        ("hinton", {"nesterov": True}, "nesterov"),
     ],
     ids=str,
 )
 def test_a_combination_without_meaning_raises(dialect, options, message):
+    constructor, arguments = dialects.TABLE[dialect].constructor, dialects.TABLE[dialect].arguments
+    rate = {arguments.learning_rate: lambda count: 0.1}
     with pytest.raises(ValueError, match=message):
-        dialects.TABLE[dialect].constructor(lambda count: 0.1, **options)
+        constructor(**rate, **options)

@@ -4,8 +4,8 @@ from typing import Any
 
 import optax
 
-from rmsprop_optax._numbers import check
 from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.dialects._links import under_root
 
 
 def graves(
@@ -43,5 +43,4 @@ def graves(
     Source:
       Graves, arXiv:1308.0850, equations 38 to 45; read through chainer/chainer: chainer/optimizers/rmsprop_graves.py.
     """
-    eps = check("eps_root", eps, name="eps")
-    return rmsprop(learning_rate, decay, eps_root=eps, centered=True, momentum=momentum)
+    return rmsprop(learning_rate, decay, **under_root("eps", eps), centered=True, momentum=momentum)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers, _tree
+from rmsprop_optax._numbers import check, is_off
 from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax._tree import in_float32
+from rmsprop_optax.dialects._links import by_norm_of_each, clip, under_root
 
 
 def keras(
@@ -65,36 +65,23 @@ def keras(
       keras-team/keras 3.15.1: keras/src/optimizers/rmsprop.py, keras/src/optimizers/base_optimizer.py.
     """
     clips = {
-        "clipnorm": (clipnorm, _clip_each_by_norm),
+        "clipnorm": (clipnorm, by_norm_of_each),
         "clipvalue": (clipvalue, optax.clip),
         "global_clipnorm": (global_clipnorm, optax.clip_by_global_norm),
     }
-    given = [
-        (name, link(_numbers.check("clip", bound, name=name)))
-        for name, (bound, link) in clips.items()
-        if not _numbers.is_off(bound)
-    ]
+    given = [name for name, (bound, _) in clips.items() if not is_off(bound)]
     if len(given) > 1:
         raise ValueError(
-            f"only one of clipnorm, clipvalue and global_clipnorm may be set, got {' and '.join(n for n, _ in given)}: "
+            f"only one of clipnorm, clipvalue and global_clipnorm may be set, got {' and '.join(given)}: "
             "chain optax's clipping before for more."
         )
     rule = rmsprop(
         learning_rate,
-        _numbers.check("decay", rho, name="rho"),
-        eps_root=_numbers.check("eps_root", epsilon, name="epsilon"),
+        check("decay", rho, name="rho"),
+        **under_root("epsilon", epsilon),
         centered=centered,
         momentum=momentum,
         weight_decay=weight_decay,
         weight_decay_mask=weight_decay_mask,
     )
-    return _tree.in_float32(optax.chain(*(link for _, link in given), rule))
-
-
-def _clip_each_by_norm(bound: Any) -> optax.GradientTransformation:
-    def clip(g: jax.Array) -> jax.Array:
-        norm = optax.tree.norm(g)
-        limit = jnp.asarray(bound, norm.dtype)
-        return g * (limit / jnp.maximum(norm, limit)).astype(g.dtype)
-
-    return optax.stateless(lambda updates, _: jax.tree.map(clip, updates))
+    return in_float32(optax.chain(*(clip(name, *what) for name, what in clips.items()), rule))

@@ -6,6 +6,7 @@ import optax as _optax
 
 from rmsprop_optax._numbers import check, check_flags
 from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.dialects._links import beside_root, under_root
 
 
 def optax(
@@ -59,12 +60,10 @@ def optax(
       google-deepmind/optax 0.2.8: optax/_src/alias.py, optax/_src/transform.py.
     """
     check_flags(eps_in_sqrt=eps_in_sqrt)
-    eps = check("eps", eps)
-    place = {"eps": 0.0, "eps_root": eps} if eps_in_sqrt else {"eps": eps, "eps_root": 0.0}
     return rmsprop(
         learning_rate,
         decay,
-        **place,
+        **(under_root if eps_in_sqrt else beside_root)("eps", eps),
         initial_value=check("initial_value", initial_scale, name="initial_scale"),
         centered=centered,
         momentum=momentum,

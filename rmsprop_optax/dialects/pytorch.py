@@ -7,6 +7,7 @@ import optax
 from rmsprop_optax import _tree
 from rmsprop_optax._numbers import check, check_flags
 from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.dialects._links import beside_root, penalty, rate
 
 
 def pytorch(
@@ -59,13 +60,12 @@ def pytorch(
     """
     check_flags(maximize=maximize)
     rule = rmsprop(
-        check("learning_rate", lr, name="lr", schedule=True),
+        rate("lr", lr),
         check("decay", alpha, name="alpha"),
-        eps=eps,
-        eps_root=0.0,
+        **beside_root("eps", eps),
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
-        l2=check("l2", weight_decay, name="weight_decay", schedule=True),
+        l2=penalty("weight_decay", weight_decay),
     )
     return optax.chain(optax.scale(-1.0) if maximize else optax.identity(), _tree.per_component(rule))

@@ -4,8 +4,8 @@ from typing import Any
 
 import optax
 
-from rmsprop_optax._numbers import check
 from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.dialects._links import under_root
 
 
 def tf1(
@@ -55,7 +55,7 @@ def tf1(
     return rmsprop(
         learning_rate,
         decay,
-        eps_root=check("eps_root", epsilon, name="epsilon"),
+        **under_root("epsilon", epsilon),
         initial_value=1.0,
         centered=centered,
         momentum=momentum,

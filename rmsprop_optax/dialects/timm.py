@@ -9,6 +9,7 @@ import optax
 from rmsprop_optax import _numbers, _tree
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.dialects._links import rate, under_root
 
 
 def timm(
@@ -70,34 +71,27 @@ def timm(
     _numbers.check_flags(
         decoupled_decay=decoupled_decay, corrected_weight_decay=corrected_weight_decay, caution=caution
     )
-    if caution and _numbers.is_off(momentum):
-        raise ValueError(
-            f"caution has a meaning only with momentum, got momentum={momentum!r}: set it, or drop caution."
-        )
-    if corrected_weight_decay and not decoupled_decay:
-        raise ValueError(
-            "corrected_weight_decay has a meaning only with decoupled_decay, got decoupled_decay=False: set it too."
-        )
-    if max_lr is not None and not corrected_weight_decay:
-        raise ValueError(f"max_lr has a meaning only with corrected_weight_decay, got max_lr={max_lr!r}: drop it.")
-    lr = _numbers.check("learning_rate", lr, name="lr", schedule=True)
+    _numbers.needs("caution", caution, "momentum", momentum)
+    _numbers.needs("corrected_weight_decay", corrected_weight_decay, "decoupled_decay", decoupled_decay)
+    _numbers.needs("max_lr", max_lr is not None, "corrected_weight_decay", corrected_weight_decay)
+    lr = rate("lr", lr)
     rule = rmsprop(
         lr,
         _numbers.check("decay", alpha, name="alpha"),
-        eps_root=_numbers.check("eps_root", eps, name="eps"),
+        **under_root("eps", eps),
         initial_value=1.0,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=lr_in_momentum,
     )
-    rate = (lr, lr, 1.0 / _max_lr(lr, max_lr)) if corrected_weight_decay else (lr,)
+    rates = (lr, lr, 1.0 / _max_lr(lr, max_lr)) if corrected_weight_decay else (lr,)
     coupled, decoupled = (None, weight_decay) if decoupled_decay else (weight_decay, None)
     return _tree.in_float32(
         optax.chain(
-            add_weight_decay("weight_decay", coupled),
+            add_weight_decay("l2", coupled, name="weight_decay"),
             _cautious(rule) if caution else rule,
             # The rule's updates descend already, so the decay comes with their sign.
-            add_weight_decay("weight_decay", decoupled, times=(-1.0, *rate)),
+            add_weight_decay("weight_decay", decoupled, times=(-1.0, *rates)),
         )
     )
 

@@ -1,0 +1,40 @@
+"""Apple MLX's RMSprop."""
+
+from typing import Any
+
+import optax
+
+from rmsprop_optax._numbers import check
+from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.dialects._links import beside_root
+
+
+def mlx(learning_rate: Any, alpha: Any = 0.99, eps: Any = 1e-8) -> optax.GradientTransformationExtraArgs:
+    r"""``mlx.optimizers.RMSprop`` under its own arguments.
+
+    .. math::
+      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
+      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{v_t} + eps)
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+      alpha: the weight of the old mean square, in [0, 1).
+      eps: added to the root, at least 0.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = mlx(learning_rate=0.1)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -1.0
+
+    Source:
+      ml-explore/mlx 0.32.4: python/mlx/optimizers/optimizers.py.
+    """
+    return rmsprop(learning_rate, check("decay", alpha, name="alpha"), **beside_root("eps", eps))

@@ -1,0 +1,114 @@
+"""MXNet's RMSProp, which has been four rules."""
+
+from typing import Any
+
+import optax
+
+from rmsprop_optax._decay import add_weight_decay
+from rmsprop_optax._momentum import momentum_buffer
+from rmsprop_optax._numbers import check, check_flags, needs
+from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
+from rmsprop_optax._scale import scale_by_rms
+from rmsprop_optax._tree import in_float32
+from rmsprop_optax.dialects._links import beside_root, clip, parameters_within, parse, under_root
+
+
+def mxnet(
+    learning_rate: Any = None,
+    gamma1: Any = None,
+    gamma2: Any = None,
+    epsilon: Any = None,
+    centered: bool | None = None,
+    clip_weights: Any = None,
+    *,
+    wd: Any = 0.0,
+    clip_gradient: Any = None,
+    version: str = "1.9.1",
+) -> optax.GradientTransformationExtraArgs:
+    r"""``mxnet.optimizer.RMSProp`` under its own arguments.
+
+    .. math::
+      g_t &\leftarrow clip(g_t + wd \cdot p_t) \\
+      n_t &= gamma1 \cdot n_{t-1} + (1 - gamma1) \cdot g_t^2 \\
+      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \sqrt{n_t + epsilon} \\
+      delta_t &= gamma2 \cdot delta_{t-1} - learning\_rate_t \cdot g_t / \sqrt{n_t - m_t^2 + epsilon}, \qquad
+      p_{t+1} = p_t + delta_t \qquad \text{(centered)}
+
+    That is 0.10 to 1.9. Up to 0.9.3 it was always centered, with ``epsilon`` fixed, 1e-4 under the root up to 0.9.1 and
+    1e-8 beside it after, and ``wd·p`` was added behind the division, to what enters ``delta``. 0.9.5 has epsilon beside
+    the root, in both forms. From 2.0 on it is beside the root in the plain form and under it in the centered one,
+    gradients are clipped before ``wd·p`` is added, and ``gamma1`` and ``gamma2`` are called ``rho`` and ``momentum``.
+    The plain form has no momentum in any version.
+
+    Our buffer is the negative of ``delta``. Differs on purpose: the centered variance is computed without cancellation,
+    the reason why MXNet moved epsilon; ``gamma2`` without ``centered`` raises, where MXNet ignores it. ``rescale_grad``
+    is ``optax.scale`` before this.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule. ``None`` is the version's own: 0.001, or 0.01 up to 0.9.3.
+      gamma1: the weight of the old mean square, in [0, 1). ``None`` is 0.9, or 0.95 up to 0.9.3.
+      gamma2: the momentum of the centered form, in [0, 1). ``None`` is 0.9.
+      epsilon: at least 0. ``None`` is 1e-8; up to 0.9.3 it cannot be set.
+      centered: divide by the standard deviation of the gradients, and have momentum. ``None`` is False, or True up to
+        0.9.3.
+      clip_weights: the largest absolute value of a parameter; since 0.9.5.
+      wd: at least 0, added to the gradient as ``wd·p``, or where the version has it.
+      clip_gradient: the largest absolute value of a gradient's entry.
+      version: of MXNet: digits and dots.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it, between weight decay and clippings.
+
+    Raises:
+      ValueError: a number is out of its range, the version is not one or has no such option, or ``gamma2`` comes
+        without ``centered``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> updates = {}
+      >>> for version in ("0.9.5", "1.9.1", "2.0"):
+      ...     tx = mxnet(0.1, epsilon=1e-4, version=version)
+      ...     updates[version], _ = tx.update(jnp.array([1e-2]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> {version: round(float(u[0]), 4) for version, u in updates.items()}
+      {'0.9.5': -0.3065, '1.9.1': -0.0953, '2.0': -0.3065}
+
+    Source:
+      apache/mxnet 0.7.0 to 2.0.0.beta1: python/mxnet/optimizer.py, src/operator/optimizer_op-inl.h.
+    """
+    release = parse(version)
+    gradients = clip("clip_gradient", clip_gradient, optax.clip)
+    weights = add_weight_decay("l2", wd, name="wd")
+    if release < (0, 9, 5):
+        if not (epsilon is None and clip_weights is None and centered in (None, True)):
+            raise ValueError(
+                f"MXNet {version} knows neither epsilon nor clip_weights nor a plain form, got epsilon={epsilon}, "
+                f"clip_weights={clip_weights}, centered={centered}: drop them, or take a later version."
+            )
+        place = under_root("epsilon", 1e-4) if release < (0, 9, 2) else beside_root("epsilon", 1e-8)
+        return in_float32(
+            optax.chain(
+                gradients,
+                scale_by_rms(_or(gamma1, 0.95, "decay", "gamma1"), **place, centered=True),
+                weights,
+                scale_by_rate(_or(learning_rate, 0.01, "learning_rate", "learning_rate", schedule=True)),
+                momentum_buffer(_or(gamma2, 0.9, "momentum", "gamma2")),
+                optax.scale(-1.0),
+            )
+        )
+    centered = False if centered is None else centered
+    check_flags(centered=centered)
+    needs("gamma2", gamma2 is not None, "centered", centered)
+    under = release >= (0, 10) if release < (2,) else centered
+    rule = rmsprop(
+        _or(learning_rate, 0.001, "learning_rate", "learning_rate", schedule=True),
+        _or(gamma1, 0.9, "decay", "gamma1"),
+        **(under_root if under else beside_root)("epsilon", 1e-8 if epsilon is None else epsilon),
+        centered=centered,
+        momentum=_or(gamma2, 0.9, "momentum", "gamma2") if centered else None,
+    )
+    before = (weights, gradients) if release < (2,) else (gradients, weights)
+    return in_float32(optax.chain(*before, rule, clip("clip_weights", clip_weights, parameters_within)))
+
+
+def _or(value: Any, default: float, option: str, name: str, **kwargs: Any) -> Any:
+    return check(option, default if value is None else value, name=name, **kwargs)

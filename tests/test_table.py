@@ -1,0 +1,147 @@
+"""`dialects.TABLE` tells the truth: what its columns say is measured on the dialects."""
+
+import inspect
+import math
+import re
+
+import jax.numpy as jnp
+import optax
+import pytest
+
+from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE
+
+EPS, MU = 0.25, 0.5
+WEIGHT_DECAY = ("weight_decay", "weightDecay", "wc", "wd")
+each = pytest.mark.parametrize("name", TABLE)
+
+
+def options_of(row):
+    return inspect.signature(row.constructor).parameters
+
+
+def make(name, rate=1.0, momentum=0.0, **options):
+    """The dialect with a large epsilon, and momentum where it has any in its plain form."""
+    row = TABLE[name]
+    given = {row.arguments.learning_rate: rate}
+    if row.arguments.eps:
+        given[row.arguments.eps] = EPS
+    if row.arguments.momentum and not row.momentum.startswith("no buffer"):
+        given[row.arguments.momentum] = momentum
+    return row.constructor(**given, **options)
+
+
+def steps(tx, gradients, param=1.0):
+    param = jnp.array([param])
+    state = tx.init(param)
+    updates = []
+    for g in gradients:
+        update, state = tx.update(jnp.array([g]), state, param)
+        updates.append(float(update[0]))
+    return updates, state
+
+
+def value(row, text, **names):
+    """A formula of the table as a number."""
+    defaults = {name: p.default for name, p in options_of(row).items()}
+    names = {**defaults, row.arguments.eps or "": EPS, **names, "sqrt": math.sqrt, "max": max}
+    return eval(re.sub(r"√(\w+)", r"sqrt(\1)", text).replace("√(", "sqrt("), names)
+
+
+@each
+@pytest.mark.parametrize("momentum", [0.0, MU])
+def test_start_and_denominator(name, momentum):
+    row = TABLE[name]
+    tx, g = make(name, momentum=momentum), 0.5
+    _, state = steps(tx, [])
+    start = value(row, row.start)
+    assert float(optax.tree.get(state, "nu")[0]) == pytest.approx(start)
+    (update,), state = steps(tx, [g])
+    plain, _, with_momentum = row.denominator.partition(", with momentum ")
+    nu = float(optax.tree.get(state, "nu")[0])
+    denominator = value(row, with_momentum if momentum and with_momentum else plain, nu=nu, var=nu)
+    factor = 1 + momentum if row.momentum.endswith("Nesterov") else 1
+    assert update == pytest.approx(-factor * g / denominator, rel=1e-6)
+
+
+@each
+def test_where_the_learning_rate_stands(name):
+    row, gradients = TABLE[name], (0.5, 0.3)
+    fall = jnp.array([1.0, 0.1])
+    (first, second), state = steps(make(name, rate=lambda count: fall[count], momentum=MU), gradients)
+    (_, plain), _ = steps(make(name, rate=1.0, momentum=MU), gradients)
+    if row.momentum.startswith("no buffer"):
+        assert optax.tree.get(state, "trace") is None
+        assert second == pytest.approx(0.1 * plain)
+        return
+    if row.momentum.endswith("Nesterov"):
+        first = first / (1 + MU)
+    # With a constant rate the second step is MU·first + x, or with Nesterov MU²·first + (1 + MU)·x.
+    kept = (MU * MU if row.momentum.endswith("Nesterov") else MU) * first
+    x = plain - kept
+    expected = {"before": kept + 0.1 * x, "after": 0.1 * (kept + x)}
+    assert second == pytest.approx(expected[row.momentum.partition(",")[0]], rel=1e-5)
+
+
+@each
+def test_weight_decay(name):
+    row = TABLE[name]
+    arguments = [a for a in WEIGHT_DECAY if a in options_of(row)]
+    assert len(arguments) == (row.decay != "none")
+    if not arguments:
+        return
+
+    def moved(**options):
+        (update,), state = steps(make(name, **{arguments[0]: 0.5}, **options), [0.5], param=2.0)
+        (none,), clean = steps(make(name), [0.5], param=2.0)
+        nu, before = (float(optax.tree.get(s, "nu")[0]) for s in (state, clean))
+        return nu != before, update - none
+
+    kinds = row.decay.split(" or ")
+    for kind in kinds:
+        options = {
+            "L1": {"regularization_type": "L1"},
+            "L2": {},
+            "decoupled": {o: True for o in ("decoupled", "decoupled_decay") if len(kinds) > 1 and o in options_of(row)},
+        }[kind]
+        seen, further = moved(**options)
+        assert seen == (kind != "decoupled")
+        if kind == "decoupled":
+            assert further == pytest.approx(-0.5 * 2.0, rel=1e-5)
+
+
+@each
+def test_arguments_exist_and_the_source_is_told(name):
+    row = TABLE[name]
+    assert {a for a in row.arguments if a} <= options_of(row).keys()
+    assert name == row.constructor.__name__
+    assert len(row.source) > 10
+    assert "\n" not in row.source
+
+
+@each
+def test_a_wrong_number_is_told_under_the_frameworks_name(name):
+    row = TABLE[name]
+    for argument in row.arguments:
+        if argument:
+            with pytest.raises(ValueError, match=rf"^{argument} must be"):
+                row.constructor(**{row.arguments.learning_rate: 0.1} | {argument: -1.0, **needed(name, argument)})
+
+
+def needed(name, argument):
+    return {"centered": True} if (name, argument) == ("mxnet", "gamma2") else {}
+
+
+def test_what_is_not_reproduced_is_not_in_the_table():
+    assert not NOT_REPRODUCED.keys() & TABLE.keys()
+    assert all(why and not why.endswith(".") for why in NOT_REPRODUCED.values())
+
+
+def test_complex_parts_are_two_parameters_in_pytorch_alone():
+    g = jnp.array([0.3 + 0.4j])
+
+    def step(name):
+        tx = make(name)
+        return complex(tx.update(g, tx.init(g), g)[0][0])
+
+    assert step("pytorch").real != pytest.approx(step("pytorch").imag * 0.75)
+    assert step("torch7").real == pytest.approx(step("torch7").imag * 0.75)
