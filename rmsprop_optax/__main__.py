@@ -1,12 +1,18 @@
-"""``python -m rmsprop_optax``: train a small network with one dialect or several, and see how they differ."""
+"""``python -m rmsprop_optax``: train a small network with one dialect or several, and see how they differ.
+
+``… dialects`` compares them without training, ``… epsilon`` converts epsilons and thresholds.
+"""
 
 import argparse
 import importlib.util
+import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from rmsprop_optax import _text, differences, epsilon
 from rmsprop_optax.demo.options import LEARNING_RATE, UsageError, choose
 from rmsprop_optax.dialects import TABLE
 
@@ -19,17 +25,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         args.run(args)
+        sys.stdout.flush()
     except UsageError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # somebody has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _train(args: argparse.Namespace) -> None:
-    missing = [package for module, package in _EXTRA.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UsageError(f"{', '.join(missing)} is not installed: pip install 'rmsprop-optax[demo]'")
+    _require(*_EXTRA)
     from rmsprop_optax import plots
     from rmsprop_optax.demo import data, progress, report, training
 
@@ -50,6 +57,72 @@ def _train(args: argparse.Namespace) -> None:
     print(f"curves.png and results.json are in {args.out}")
 
 
+def _dialects(args: argparse.Namespace) -> None:
+    names, same = list(dict.fromkeys(args.name)), not args.own_defaults
+    if len(names) < 2:
+        if args.plot or args.own_defaults or args.momentum is not None:
+            raise UsageError("--plot, --own-defaults and --momentum compare: name two dialects or more.")
+        print(_text.page(*names) if names else _text.overview())
+        return
+    without = differences.bufferless(names)
+    if args.momentum and without:
+        raise UsageError(f"--momentum {args.momentum}: there is none in {', '.join(without)}.")
+    if args.plot:
+        _require("matplotlib")
+    momentum = differences.MOMENTUM if args.momentum is None else args.momentum
+    try:
+        settings = differences.settings(names, same=same, momentum=momentum)
+        rows = differences.movements(names, same=same, momentum=momentum)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    print(_text.comparison(names, settings, rows, same=same))
+    if args.plot:
+        _plot(rows, args.plot, same)
+
+
+def _plot(rows: list[dict], path: Path, same: bool) -> None:
+    from rmsprop_optax import plots
+
+    settings = "settings; the learning rate drops to a tenth after step 100" if same else "each with its own defaults"
+    title = f"Weights under the same gradients{' and' if same else ','} {settings}"
+    try:
+        plots.movements(rows, title=title, notes=differences.WEIGHTS).savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--plot {path}: {getattr(error, 'strerror', None) or error}") from error
+    print(f"\nThe plot is in {path}")
+
+
+def _epsilon(args: argparse.Namespace) -> None:
+    options = {
+        "eps_root": args.inside,
+        "eps": args.outside,
+        "clip": args.clip,
+        "l2": args.l2,
+        "initial_value": args.start,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    convert = epsilon.sum_to_mean if args.sum_to_mean else epsilon.mean_to_sum
+    batch_size = args.sum_to_mean or args.mean_to_sum
+    try:
+        if batch_size:
+            if args.range or not given:
+                raise UsageError("between a sum and a mean: name what to convert, and no --range.")
+            print(_text.converted(given, convert(batch_size, **given)))
+        else:
+            if given.keys() not in ({"eps"}, {"eps_root"}):
+                raise UsageError("for the other side of the root: name --inside or --outside, and no other option.")
+            [(name, value)] = given.items()
+            print(_text.nearest(name, value, *args.range or (0.0, math.inf)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _require(*modules: str) -> None:
+    missing = [_EXTRA[module] for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UsageError(f"{', '.join(missing)} is not installed: pip install 'rmsprop-optax[demo]'")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m rmsprop_optax",
@@ -57,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "and compare them: the same images in the same order, the same first weights.",
         allow_abbrev=False,
     )
+    _add_commands(parser.add_subparsers(title="without training", metavar="COMMAND"))
     parser.set_defaults(run=_train)
     parser.add_argument(
         "--dialect",
@@ -92,6 +166,66 @@ def _parser() -> argparse.ArgumentParser:
         help="where curves.png and results.json go (default: %(default)s)",
     )
     return parser
+
+
+def _add_commands(commands: Any) -> None:
+    dialects = commands.add_parser(
+        "dialects",
+        help="the table of all dialects, the page of one, or where several differ",
+        description="All dialects as a table; of one its rule, its arguments and its source; of two or more where they "
+        "differ from the first, in words, and in numbers on the same gradients.",
+        allow_abbrev=False,
+    )
+    dialects.set_defaults(run=_dialects)
+    dialects.add_argument("name", nargs="*", type=_dialect, metavar="NAME", help=f"any of {', '.join(TABLE)}")
+    dialects.add_argument("--plot", type=Path, metavar="FILE", help="draw the numbers; the suffix says the format")
+    numbers = dialects.add_mutually_exclusive_group()
+    numbers.add_argument(
+        "--own-defaults",
+        action="store_true",
+        help="each dialect with its own defaults, instead of the same numbers for all",
+    )
+    numbers.add_argument(
+        "--momentum",
+        type=float,
+        metavar="NUMBER",
+        help=f"for all (default: {differences.MOMENTUM}, or 0 where a dialect has none)",
+    )
+
+    converter = commands.add_parser(
+        "epsilon",
+        help="an epsilon for the other side of the root, or options between the sum and the mean of a loss",
+        description="Without --sum-to-mean and --mean-to-sum: the nearest epsilon for the other side of the root, and "
+        "how far the denominators are from each other. With one of them: the same steps for the other loss.",
+        allow_abbrev=False,
+    )
+    converter.set_defaults(run=_epsilon)
+    for option, text in {
+        "--inside": "epsilon under the root: eps_root here, TensorFlow, Keras, optax",
+        "--outside": "epsilon added to the root: eps here, PyTorch",
+        "--clip": "threshold of a norm or an absolute value of gradients",
+        "--l2": "L2 penalty",
+        "--start": "what the mean square starts from; 1 in TensorFlow 1",
+    }.items():
+        converter.add_argument(option, type=float, metavar="NUMBER", help=text)
+    converter.add_argument(
+        "--range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="the root mean squares of the gradients that matter (default: all)",
+    )
+    loss = converter.add_mutually_exclusive_group()
+    loss.add_argument(
+        "--sum-to-mean", type=_whole(1), metavar="N", help="from a loss that is a sum of N terms to its mean"
+    )
+    loss.add_argument("--mean-to-sum", type=_whole(1), metavar="N", help="from a mean of N terms to their sum")
+
+
+def _dialect(name: str) -> str:
+    if name not in TABLE:
+        raise argparse.ArgumentTypeError(f"there is no dialect {name!r}; there are {', '.join(TABLE)}")
+    return name
 
 
 def _whole(least: int, most: int = 10**6) -> Callable[[str], int]:

@@ -3,6 +3,7 @@
 A figure belongs to its caller: ``figure.savefig(path)`` writes it, and no global state keeps it.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which any colour vision tells apart, without the yellow, which is lost on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+_DASHES = ("-", "--", ":", "-.")
 _MARKERS = "os^DvPX*"
 _ACCURACIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
@@ -62,6 +64,75 @@ def curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str) -> "F
             axes.plot([row["epoch"] for row in rows], [row[key] for row in rows], label=name, **look)
     figure.legend(*train.get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
     return figure
+
+
+def movements(rows: Sequence[Mapping[str, Any]], *, title: str, notes: Mapping[str, str] | None = None) -> "Figure":
+    """How far each weight has moved after each step: one panel a weight, one line a dialect.
+
+    Args:
+      rows: ``dialect``, ``weight`` and ``movement``, the way from the start after every step.
+      title: what the figure shows.
+      notes: weight → what its gradients are.
+
+    Returns:
+      Panels with axes of their own, logarithmic above the smallest movement where the dialects differ a lot. Dialects
+      that move every weight alike share a line; of lines that run together the lower one is wider.
+    """
+    from matplotlib.figure import Figure
+
+    panels: dict[str, dict[str, np.ndarray]] = {}
+    for row in rows:
+        panels.setdefault(row["weight"], {})[row["dialect"]] = np.asarray(row["movement"])
+    groups = _alike(panels)
+    labels = [textwrap.fill(", ".join(group), 30) for group in groups]
+    entries = sum(label.count("\n") + 1 for label in labels)
+    columns = min(3, len(panels) + 1)
+    rows_of_panels = -(-(len(panels) + 1) // columns)
+    figure = Figure(
+        figsize=(9, 0.8 + 2.5 * rows_of_panels + (0.07 * entries if entries > 12 else 0)), layout="constrained"
+    )
+    figure.suptitle(title, fontsize="large")
+    grid = figure.subplots(rows_of_panels, columns, squeeze=False).flat
+    for axes, (weight, moved) in zip(grid, panels.items(), strict=False):
+        for i, (group, label) in enumerate(zip(groups, labels, strict=True)):
+            steps = np.arange(1, 1 + len(moved[group[0]]))
+            look: dict[str, Any] = {
+                "color": _COLOURS[i % len(_COLOURS)],
+                "linestyle": _DASHES[i // len(_COLOURS) % len(_DASHES)],
+                "linewidth": 1.2 + 2.4 * (len(groups) - 1 - i) / max(len(groups) - 1, 3),
+            }
+            axes.plot(steps, moved[group[0]], label=label, **look)
+        axes.set_title(f"{weight}: {notes[weight]}" if notes else weight, fontsize="small")
+        sizes = [size for group in groups if (size := np.abs(moved[group[0]]).max()) > 0]
+        if sizes and max(sizes) > 30 * min(sizes):
+            axes.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(min(sizes))))
+        axes.set_xlabel("step", fontsize="small")
+        axes.tick_params(labelsize="small")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    look = {"handles": grid[0].lines, "frameon": False, "fontsize": "small"}
+    if entries > 12:
+        figure.legend(loc="outside lower center", ncols=3, **look)
+    else:
+        grid[-1].legend(loc="center", **look)
+    figure.supylabel("movement against the gradient (units of the weight)", fontsize="medium")
+    return figure
+
+
+def _alike(panels: Mapping[str, Mapping[str, np.ndarray]]) -> list[list[str]]:
+    """The dialects in groups that move every weight the same way, but for rounding."""
+    groups: list[list[str]] = []
+    for name in next(iter(panels.values())):
+        for group in groups:
+            pairs = [(moved[group[0]], moved[name]) for moved in panels.values()]
+            if all(np.allclose(x, y, rtol=0, atol=1e-4 * np.abs(x).max()) for x, y in pairs):
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return groups
 
 
 def _spread(accuracy: np.ndarray) -> np.ndarray:

@@ -1,15 +1,18 @@
-"""The README says what is: its examples run, its table is the table."""
+"""The README says what is: its examples run, its tables are the tables."""
 
 import inspect
+import math
 import re
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
+import test_dialects
+import test_upstream
 
-from rmsprop_optax import scale_by_rms
-from rmsprop_optax.dialects import TABLE
+from rmsprop_optax import recipes, scale_by_rms
+from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -19,7 +22,7 @@ def test_examples_run_one_after_the_other():
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 2
+    assert len(blocks) == 5
     assert float(names["params"]["w"][0]) < 1
     assert jax.numpy.isfinite(names["loss"])
 
@@ -27,27 +30,81 @@ def test_examples_run_one_after_the_other():
 def defaults(constructor):
     """The numbers that somebody gets who passes none; a 0 is an option that is off."""
     parameters = inspect.signature(constructor).parameters.values()
-    numbers = [p for p in parameters if type(p.default) in (int, float) and p.default]
-    return ", ".join(f"{p.name}={p.default:g}" for p in numbers)
+    numbers = [p for p in parameters if type(p.default) in (int, float) and p.default and p.default < math.inf]
+    return ", ".join(f"{p.name}={p.default:g}" for p in numbers) or "its version's"
 
 
-def markdown():
-    """The dialects as the README shows them."""
-    header = (
-        "| `dialects.` | divides by | nu starts from | learning rate and momentum | weight decay | defaults | source |"
+def truth(name):
+    """What a dialect is tested against, besides a transcription of its source."""
+    if name in test_dialects.RECORDED or name in ("keras", "optax", "jax_example", "jax_example_momentum"):
+        return "the framework"
+    printed = {case.dialect for case in test_upstream.CASES.values()} - {"hinton"}  # a lecture has no tests
+    return "upstream's numbers" if name in printed else "its source"
+
+
+def table(columns, rows):
+    return "\n".join(["| " + " | ".join(row) + " |" for row in (columns, ["---"] * len(columns), *rows)])
+
+
+def dialects():
+    places = {
+        "before": "rate, then buffer",
+        "after": "buffer, then rate",
+        "before, Nesterov": "rate, then buffer (Nesterov)",
+        "no buffer, centered before": "no buffer; centered: rate, then buffer",
+    }
+    columns = (
+        "`dialects.`",
+        "divides by",
+        "nu starts from",
+        "learning rate and momentum",
+        "weight decay",
+        "defaults",
+        "tested against",
+        "source",
     )
-    places = {"before": "rate, then buffer", "after": "buffer, then rate"}
     rows = [
-        f"| `{name}` | {d.denominator} | {d.start} | {places.get(d.momentum, d.momentum)} | {d.decay} "
-        f"| {defaults(d.constructor)} | {d.source}, {d.version} |"
+        (
+            f"`{name}`",
+            d.denominator,
+            d.start,
+            places.get(d.momentum, d.momentum),
+            d.decay,
+            defaults(d.constructor),
+            truth(name),
+            d.source,
+        )
         for name, d in TABLE.items()
     ]
-    return "\n".join([header, "|---" * 7 + "|", *rows])
+    return table(columns, rows)
 
 
-def test_the_table_of_dialects_is_the_table():
-    shown = re.search(r"<!-- dialects -->\n(.*?)\n?<!-- /dialects -->", README, re.DOTALL)[1]
-    assert shown == markdown(), f"put this between the marks:\n{markdown()}"
+def not_reproduced():
+    return table(("not reproduced", "why"), NOT_REPRODUCED.items())
+
+
+def recipe_table():
+    def call(constructor):
+        return f"{constructor.__name__}({', '.join(inspect.signature(constructor).parameters)})"
+
+    rows = [(f"`{call(r.constructor)}`", f"`{r.dialect}`", r.settings, r.source) for r in recipes.TABLE.values()]
+    return table(("`recipes.`", "dialect", "settings", "source"), rows)
+
+
+@pytest.mark.parametrize(
+    ("mark", "generated"),
+    [("dialects", dialects), ("not reproduced", not_reproduced), ("recipes", recipe_table)],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_the_tables_are_the_tables(mark, generated):
+    shown = re.search(rf"<!-- {mark} -->\n\n(.*?)\n\n<!-- /{mark} -->", README, re.DOTALL)[1]
+    assert shown == generated(), f"put this between the marks:\n{generated()}"
+
+
+def test_the_numbers_of_the_text_are_those_of_the_tables():
+    tested = [truth(name) for name in TABLE]
+    assert f"**{len(TABLE)} dialects**" in README
+    assert f"{tested.count('the framework')} of them" in README
 
 
 def test_the_steps_that_the_text_quotes():

@@ -1,0 +1,146 @@
+"""What the command line prints: tables that line up, and pages of text."""
+
+import inspect
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rmsprop_optax import differences
+from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Dialect
+from rmsprop_optax.epsilon import nearest_eps, nearest_eps_root
+
+_WIDTH = 116
+_STEPS = (1, 10, 100, 110, 200)
+_PLACES = {
+    "before": "rate, buffer",
+    "after": "buffer, rate",
+    "before, Nesterov": "Nesterov",
+    "no buffer, centered before": "if centered",
+}
+_LEGEND = (
+    "nu is the running mean of g², var that of (g - mean)². rate, buffer: the learning rate comes before the momentum "
+    "buffer; buffer, rate: after it. On the right the defaults; - where there is no such argument."
+)
+
+
+def overview() -> str:
+    """All dialects: the rule and the defaults, then the sources, then what is not among them."""
+    rules: list[Sequence[str]] = [
+        ("dialect", "divides by", "nu from", "momentum", "weight decay", "rate", "decay", "eps", "mom.")
+    ]
+    for name, row in TABLE.items():
+        first, *others = differences.neutral(row, row.denominator).split(", with")
+        place = _PLACES.get(row.momentum, row.momentum)
+        rules.append((name, first, differences.neutral(row, row.start), place, row.decay, *_defaults(row)))
+        rules += [("", f"with{other}", *[""] * 7) for other in others]
+    width = max(map(len, TABLE)) + 2
+    sources = [_fill(f"{name:{width}}{row.source}", " " * width) for name, row in TABLE.items()]
+    missing = [_fill(f"{name}: {why}") for name, why in NOT_REPRODUCED.items()]
+    return "\n".join([*_aligned(rules, left=9), "", _fill(_LEGEND, ""), "", *sources, "", "Not reproduced:", *missing])
+
+
+def _defaults(row: Dialect) -> list[str]:
+    defaults = ["-" if name is None else differences.default(row, name) for name in row.arguments]
+    return ["required" if value is inspect.Parameter.empty else _number(value) for value in defaults]
+
+
+def page(name: str) -> str:
+    """One dialect: how it is called, its rule, its arguments, and where it was read."""
+    constructor = TABLE[name].constructor
+    signature = inspect.signature(constructor)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    call = f"dialects.{name}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
+    rule, _, arguments = (inspect.getdoc(constructor) or "").partition("\n\nArgs:\n")
+    source = f"Source: {TABLE[name].source}"
+    return "\n\n".join([_fill(call), _plain(rule), arguments.partition("\n\nReturns:")[0], _fill(source)])
+
+
+def _plain(docstring: str) -> str:
+    """A docstring whose equations can be read as they are."""
+    inner = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+    text = docstring.replace(".. math::\n", "").replace("&", "").replace("\\\\\n", "\n").replace(r"\_", "_")
+    text = re.sub(r"\\sqrt" + inner, lambda m: f"√{m[1]}" if re.fullmatch(r"\w+", m[1]) else f"√({m[1]})", text)
+    text = re.sub(r"\\frac" + inner * 2, r"\1/(\2)", text)
+    text = re.sub(r"\\text" + inner, r"\1", text)
+    for command, sign in (("cdot", "·"), ("leftarrow", "←"), ("pm", "±"), ("qquad", " "), ("quad", " "), ("", "")):
+        text = text.replace(f"\\{command}", sign)
+    return re.sub(r" +\n", "\n", text)
+
+
+def comparison(
+    names: Sequence[str],
+    settings: Mapping[str, Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    same: bool,
+) -> str:
+    """Two dialects or more: each against the first in words, and all in numbers.
+
+    Args:
+      names: rows of the table.
+      settings: theirs, from :func:`rmsprop_optax.differences.settings`.
+      rows: theirs, from :func:`rmsprop_optax.differences.movements`.
+      same: as it was given to both.
+    """
+    first, *others = names
+    lines = []
+    for name in others:
+        lines += [f"{first} and {name}", *map(_item, differences.words(first, name)), ""]
+    lines.append(f"The same gradients for {'the same' if same else 'their own'} numbers:")
+    lines += [_item(f"{name}({', '.join(f'{k}={v}' for k, v in given.items())})") for name, given in settings.items()]
+    if same:
+        lines.append("The learning rate drops to a tenth after step 100.")
+        if without := differences.bufferless(names):
+            lines.append(_fill(f"No momentum, for there is none in {', '.join(without)}.", ""))
+    table: list[Sequence[str]] = [("", "after step", *map(str, _STEPS))]
+    for row in rows:
+        gradients = f"{row['weight']}: {differences.WEIGHTS[row['weight']]}" if row["dialect"] == first else ""
+        table.append((gradients, row["dialect"], *(_number(row["movement"][step - 1]) for step in _STEPS)))
+    return "\n".join([*lines, "", "Movement of a weight against its gradients", *_aligned(table, left=2)])
+
+
+def nearest(name: str, value: float, low: float, high: float) -> str:
+    """The epsilon for the other side of the root than that of ``name``, ``eps`` or ``eps_root``."""
+    if name == "eps_root":
+        found, usual = nearest_eps(value, low, high), math.sqrt(value)
+        pair = f"√(nu + {value:g}) is nearest to √nu + {found.epsilon:.5g}"
+    else:
+        found, usual = nearest_eps_root(value, low, high), value**2
+        pair = f"√nu + {value:g} is nearest to √(nu + {found.epsilon:.5g})"
+    bound = f"At most a factor of {found.disagreement:.5g} lies between them"
+    if value and (low, high) == (0, math.inf):
+        return f"{pair}.\n{bound}; with the usual {usual:.5g} it is {math.sqrt(2):.5g}."
+    return f"{pair}.\n{bound} where √nu is from {low:g} to {high:g}."
+
+
+def converted(given: Mapping[str, float], new: Mapping[str, float]) -> str:
+    """Options before and after, one a line."""
+    return "\n".join(
+        _aligned([(name, f"{value:.7g}", "→", f"{new[name]:.7g}") for name, value in given.items()], left=1)
+    )
+
+
+def _item(text: str) -> str:
+    return textwrap.indent(_fill(text), "  ")
+
+
+def _fill(text: str, indent: str = "  ") -> str:
+    """Lines of a width that a terminal has; all but the first are indented."""
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """The first columns flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = zip(row, widths, strict=True)
+        return "  ".join(f"{cell:{'<' if i < left else '>'}{width}}" for i, (cell, width) in enumerate(cells)).rstrip()
+
+    return [line(row) for row in rows]
