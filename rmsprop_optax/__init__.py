@@ -2,21 +2,27 @@
 
 from rmsprop_optax import dialects, differences, epsilon, recipes, storage
 from rmsprop_optax._gains import ScaleByGainsState, scale_by_gains
-from rmsprop_optax._momentum import nesterov_eval_params
+from rmsprop_optax._momentum import MomentumState, nesterov_eval_params
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._scale import ScaleByRmsState, scale_by_rms
+from rmsprop_optax._wrappers import RemainderState, float32_updates, with_remainder, with_storage
 
 __version__ = "0.1.0"
 __all__ = [
+    "MomentumState",
+    "RemainderState",
     "ScaleByGainsState",
     "ScaleByRmsState",
     "dialects",
     "differences",
     "epsilon",
+    "float32_updates",
     "nesterov_eval_params",
     "recipes",
     "rmsprop",
     "scale_by_gains",
     "scale_by_rms",
     "storage",
+    "with_remainder",
+    "with_storage",
 ]

@@ -99,7 +99,7 @@ def scale_by_gains(
             u, gain = storage.decode(u, stored)
             sign = (u > 0).astype(jnp.int8) - (u < 0).astype(jnp.int8)
             gain = within(adapted(gain, sign * before, increase, growth, shrink), minimum, maximum)
-            return gain * u, *storage.encode((gain,), (stored,)), sign
+            return gain * u, gain.astype(stored.dtype), sign
 
         updates, gain, sign = _tree.lift(one, updates, state.gain, state.sign)
         return updates, ScaleByGainsState(gain, sign)

@@ -1,16 +1,29 @@
 """Heavy-ball and Nesterov momentum, with the buffer in float32 or wider."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers, _tree, storage
+from rmsprop_optax import _numbers, _tree
+from rmsprop_optax import storage as _storage
 
 
-def momentum_buffer(momentum: Any, *, nesterov: bool = False) -> optax.GradientTransformation:
-    """``b = momentum·b + x``, and ``momentum·b + x`` once more for Nesterov; ``b`` is kept in an ``optax.TraceState``.
+class MomentumState(NamedTuple):
+    """What the momentum carries from step to step.
+
+    Attributes:
+      count: int32 scalar, the number of updates so far.
+      trace: the tree of the parameters, in float32 or wider unless stored shorter: the buffer.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
+    trace: Any
+
+
+def momentum_buffer(momentum: Any, *, nesterov: bool = False, storage: Any = "float32") -> optax.GradientTransformation:
+    """``b = momentum·b + x``, and ``momentum·b + x`` once more for Nesterov; ``b`` is kept in a :class:`MomentumState`.
 
     ``optax.trace`` is the same for a Python number and a float32 parameter; this one also takes a traced number under
     strict promotion, and keeps the buffer's dtype whatever the gradient's. Nothing at all where ``momentum`` is off.
@@ -19,19 +32,21 @@ def momentum_buffer(momentum: Any, *, nesterov: bool = False) -> optax.GradientT
         return optax.identity()
     momentum = _numbers.check("momentum", momentum)
 
-    def init(params: optax.Params) -> optax.TraceState:
-        return optax.TraceState(_tree.full(params, 0.0))
+    def init(params: optax.Params) -> MomentumState:
+        trace = _storage.coded(_tree.full(params, 0.0), storage, name="momentum_storage", signed=True)
+        return MomentumState(jnp.zeros([], jnp.int32), trace)
 
     def update(updates, state, params=None):
         del params
+        count = optax.safe_increment(state.count)
 
         def one(x, stored):
-            x, b = storage.decode(x, stored)
+            x, b = _storage.decode(x, stored)
             b = _heavy_ball(b, x, momentum)
-            return (_heavy_ball(b, x, momentum) if nesterov else b), *storage.encode((b,), (stored,))
+            return (_heavy_ball(b, x, momentum) if nesterov else b), *_storage.encode((b,), (stored,), x, count)
 
         updates, trace = _tree.lift(one, updates, state.trace)
-        return updates, optax.TraceState(trace)
+        return updates, MomentumState(count, trace)
 
     return optax.GradientTransformation(init, update)
 

@@ -28,8 +28,8 @@ def rmsprop(
     l2: Any = None,
     weight_decay: Any = None,
     weight_decay_mask: Any = None,
-    storage: str = "float32",
-    momentum_storage: str = "float32",
+    storage: Any = "float32",
+    momentum_storage: Any = "float32",
 ) -> optax.GradientTransformationExtraArgs:
     r"""RMSprop: divide the gradient by a running average of its recent magnitude.
 
@@ -62,12 +62,12 @@ def rmsprop(
         sees it.
       weight_decay_mask: the parameters that ``weight_decay`` is for: a tree of bools, a prefix of one, or a function of
         the parameters that returns it.
-      storage: how the mean square is kept, one of :data:`rmsprop_optax.storage.FORMATS`.
-      momentum_storage: how the momentum buffer is kept, likewise.
+      storage: how the mean square is kept, see :func:`scale_by_rms`.
+      momentum_storage: how the momentum buffer is kept, likewise; "float32" or "bfloat16", which hold negative numbers.
 
     Returns:
       A transformation whose updates ``optax.apply_updates`` adds to the parameters, in the gradients' dtype. Its state
-      holds a :class:`ScaleByRmsState`, and an ``optax.TraceState`` with the buffer if there is momentum. Every number
+      holds a :class:`ScaleByRmsState`, and a :class:`MomentumState` with the buffer if there is momentum. Every number
       may be a ``jax.Array``, traced or not; only a Python or NumPy zero removes its link, and only ``None`` does so
       under ``optax.inject_hyperparams``, which makes arrays of numbers.
 
@@ -89,11 +89,11 @@ def rmsprop(
     """
     learning_rate = _numbers.check("learning_rate", learning_rate, schedule=True)
     _numbers.check_flags(nesterov=nesterov, lr_in_momentum=lr_in_momentum)
-    _storage.check(momentum_storage, name="momentum_storage")
+    _storage.check(momentum_storage, name="momentum_storage", signed=True)
     _numbers.needs("nesterov", nesterov, "momentum", momentum)
     _numbers.needs("weight_decay_mask", weight_decay_mask is not None, "weight_decay", weight_decay)
 
-    rate, buffer = scale_by_rate(learning_rate), momentum_buffer(momentum, nesterov=nesterov)
+    rate, buffer = scale_by_rate(learning_rate), momentum_buffer(momentum, nesterov=nesterov, storage=momentum_storage)
     return _tree.in_float32(
         optax.chain(
             add_weight_decay("l2", l2),

@@ -16,8 +16,8 @@ class ScaleByRmsState(NamedTuple):
 
     Attributes:
       count: int32 scalar, the number of updates so far; stops at its maximum.
-      nu: the tree of the parameters, real, float32 or wider: the mean square of the gradients, or their variance where
-        centered; with bias correction, the corrected one. Changes with every update.
+      nu: the tree of the parameters, real, in float32 or wider unless stored shorter: the mean square of the gradients,
+        or their variance where centered; with bias correction, the corrected one. Changes with every update.
       mu: the tree of the parameters, float32 or wider: the mean of the gradients. ``None`` unless centered.
       mu_rest: the tree of the parameters: what rounding dropped from ``mu``, so that the mean is ``mu + mu_rest`` with
         about 48 bits. ``None`` unless centered.
@@ -107,7 +107,7 @@ def scale_by_rms(
     centered: bool = False,
     initial_value: Any = 0.0,
     bias_correction: bool = False,
-    storage: str = "float32",
+    storage: Any = "float32",
 ) -> optax.GradientTransformationExtraArgs:
     r"""Divide gradients by the root of a running mean of their squares.
 
@@ -133,7 +133,9 @@ def scale_by_rms(
       initial_value: what every entry of the mean square starts from, at least 0; TensorFlow 1 starts from 1.
       bias_correction: weigh the gradients seen so far as Adam does; nothing is left of an initial value then. The first
         centered update has variance 0 and is ``g / (sqrt(eps_root) + eps)``.
-      storage: how ``nu`` is kept, one of :data:`rmsprop_optax.storage.FORMATS`.
+      storage: how ``nu`` is kept: one of :data:`rmsprop_optax.storage.FORMATS`, or a tree of them, a prefix of the
+        parameters', or a :class:`rmsprop_optax.storage.PerLeaf`. ``mu`` stays in float32, since a variance far below
+        the squared mean would drown in the noise of a shorter one.
 
     Returns:
       A transformation with a :class:`ScaleByRmsState`. Every number may be a ``jax.Array``, traced or not.
@@ -169,7 +171,7 @@ def scale_by_rms(
         )
 
     def init(params: optax.Params) -> ScaleByRmsState:
-        nu = _tree.full(params, initial_value, real=True)
+        nu = _storage.coded(_tree.full(params, initial_value, real=True), storage)
         mu, rest = (_tree.full(params, 0.0), _tree.full(params, 0.0)) if centered else (None, None)
         return ScaleByRmsState(jnp.zeros([], jnp.int32), nu, mu, rest)
 
@@ -190,7 +192,7 @@ def scale_by_rms(
             else:
                 nu, mu, rest = variance(g, nu, mu, rest, rate)
             nu = _saturate(nu)
-            return _divide(g, denominator(nu, eps, eps_root, floor)), *_storage.encode((nu, mu, rest), stored)
+            return _divide(g, denominator(nu, eps, eps_root, floor)), *_storage.encode((nu, mu, rest), stored, g, count)
 
         updates, *moments = _tree.lift(one, updates, state.nu, state.mu, state.mu_rest)
         return updates, ScaleByRmsState(count, *moments)

@@ -1,13 +1,15 @@
 """The rows of the contract: every dialect as its framework has it, then the core and dialects with options."""
 
+import functools
 import inspect
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import optax
 
-from rmsprop_optax import dialects, rmsprop, scale_by_gains, scale_by_rms
+from rmsprop_optax import dialects, rmsprop, scale_by_gains, scale_by_rms, with_storage
 
 
 class Row(NamedTuple):
@@ -19,6 +21,8 @@ class Row(NamedTuple):
       complex: whether its rule is defined for complex parameters.
       elementwise: whether no entry sees another; a norm or a mean over an array does.
       decays: whether it moves parameters that get no gradient.
+      differentiable: whether updates are smooth in the gradients before; rounding to a short format is not.
+      formats: the dtypes that a state is kept in, besides its own.
       static: arguments to keep away from ``optax.inject_hyperparams``: their framework's default of 0 means off, and
         an injected 0 is an array.
     """
@@ -28,6 +32,8 @@ class Row(NamedTuple):
     complex: bool = True
     elementwise: bool = True
     decays: bool = False
+    differentiable: bool = True
+    formats: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
 
     def __call__(self, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
@@ -56,6 +62,23 @@ def gains(learning_rate, increase=0.05):
 
 def row(dialect, **options):
     return partial(dialects.TABLE[dialect].constructor, **options)
+
+
+def stored(row, storage, momentum_storage="float32"):
+    """A row that keeps its state in a shorter format."""
+    make, given = getattr(row.make, "func", row.make), getattr(row.make, "keywords", {})
+
+    @functools.wraps(make)
+    def short(**options):
+        return with_storage(make(**options), storage, momentum_storage=momentum_storage)
+
+    return row._replace(
+        name=f"{row.name}-{storage}",
+        make=partial(short, **given),
+        complex=row.complex and (momentum_storage == "float32" or row.name.startswith("pytorch")),
+        differentiable=False,
+        formats=(storage, momentum_storage),
+    )
 
 
 ROWS = [
@@ -141,3 +164,16 @@ ROWS = [
         decays=True,
     ),
 ]
+
+NAMED = {row.name: row for row in ROWS}
+# What is special about a format is not special about a dialect: these stand for all, and all are there if asked for.
+SHORT = [
+    stored(NAMED["scale_by_rms-centered-corrected"], "uint8"),
+    stored(NAMED["rmsprop-all"], "uint8", "bfloat16"),
+    stored(NAMED["rmsprop"], "bfloat16"),
+    stored(NAMED["pytorch-all"], "uint8", "bfloat16"),
+    stored(NAMED["keras-all"], "bfloat16", "bfloat16"),
+]
+if os.environ.get("EVERY_STORAGE"):
+    SHORT = [stored(row, storage) for row in ROWS for storage in ("bfloat16", "uint8")]
+ROWS += SHORT

@@ -53,14 +53,22 @@ def kind(tree):
     return jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type, x.sharding), tree)
 
 
-def assert_close(a, b):
-    """Equal but for the order of roundings: some thirty of float32 (6e-8 each), one of bfloat16 or float16."""
+def assert_close(a, b, formats=()):
+    """Equal but for the order of roundings: some thirty of float32 (6e-8 each), one of bfloat16 or float16.
+
+    Where the state is kept in ``formats``, the last bit of a gradient may also send a number to its other neighbour.
+    """
+    steps = [{"uint8": 0.25, "bfloat16": 2.0**-7}.get(form, 0.0) for form in formats]
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for (path, x), y in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True):
         last_place = float(jnp.finfo(x.dtype).eps) if jnp.issubdtype(x.dtype, jnp.inexact) else 0
         wide = np.complex128 if jnp.iscomplexobj(x) else np.float64
         np.testing.assert_allclose(
-            np.asarray(x, wide), np.asarray(y, wide), rtol=max(2e-6, last_place), atol=1e-7, err_msg=str(path)
+            np.asarray(x, wide),
+            np.asarray(y, wide),
+            rtol=max(2e-6, last_place, *steps),
+            atol=1 if x.dtype == jnp.uint8 else 1e-7,
+            err_msg=str(path),
         )
 
 
@@ -105,7 +113,7 @@ def test_jit_equals_eager_and_compiles_once(row):
     tx, fast, traces = compiled(row)
     result = run(fast, params, stream)
     assert len(traces) == 1
-    assert_close(result, run(tx, params, stream))
+    assert_close(result, run(tx, params, stream), row.formats)
 
 
 @all_rows
@@ -128,7 +136,7 @@ def test_scan_cond_and_vmap(row):
         assert_close(jax.tree.map(lambda u, i=i: u[i], updates), tx.update(one, tx.init(one), one)[0])
 
 
-@all_rows
+@rows(lambda row: row.differentiable)
 def test_derivatives_through_updates(row):
     with jax.enable_x64(True):
         double = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float64), tree)  # noqa: E731
@@ -196,7 +204,7 @@ def test_update_has_the_dtype_of_the_gradient(row, dtype):
         assert updates["w"].dtype == dtype
         wide = {"bfloat16": "float32", "float16": "float32"}.get(dtype, dtype)
         real = {"complex64": "float32", "complex128": "float64"}.get(wide, wide)
-        assert {str(x.dtype) for x in jax.tree.leaves(state)} <= {"int8", "int32", wide, real}
+        assert {str(x.dtype) for x in jax.tree.leaves(state)} <= {"int8", "int32", *row.formats, wide, real}
 
 
 @all_rows
@@ -275,7 +283,7 @@ def test_inject_hyperparams(row):
     wrapped = injected(row)
     state = wrapped.init(params)
     updates, after = run(jitted(wrapped), params, stream, state)
-    assert_close(updates, run(row(), params, stream)[0])
+    assert_close(updates, run(row(), params, stream)[0], row.formats)
     assert kind(after) == kind(state)
     for name in {"learning_rate", "lr"} & state.hyperparams.keys():
         state.hyperparams[name] = jnp.float32(0)

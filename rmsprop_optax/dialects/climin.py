@@ -108,7 +108,7 @@ def _adaptive_steps(schedule, momentum, adapt, minimum, maximum):
             agreement = jnp.where((step > 0) == (before > 0), 1, -1)
             limited = within(rate * adapted(gain, agreement, 0.0, 1 + adapt, 1 - adapt), minimum, maximum)
             gain = jnp.where(rate == 0, gain, limited / rate)
-            return correction + mu * step, *storage.encode((gain, step), stored)
+            return correction + mu * step, *(x.astype(s.dtype) for x, s in zip((gain, step), stored, strict=True))
 
         updates, *kept = _tree.lift(one, updates, state.gain, state.trace)
         return updates, AdaptiveStepsState(optax.safe_increment(state.count), *kept)

@@ -1,0 +1,272 @@
+"""The formats of the state: exact where they promise it, unbiased, and as accurate as when they were chosen."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rmsprop_optax import dialects, rmsprop, scale_by_rms, storage, with_storage
+
+SHORT = ("bfloat16", "uint8")
+CODES = jnp.arange(256).astype(jnp.uint8)
+NUMBERS = {
+    "uint8": storage.FORMATS["uint8"].decode(CODES[:255]),
+    "bfloat16": jnp.asarray(np.geomspace(1e-37, 1e37, 1000)).astype(jnp.bfloat16).astype(jnp.float32),
+}
+
+
+def noise(shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 2**32, shape, dtype=np.uint32))
+
+
+# The formats themselves
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_what_is_stored_is_stored_again_whatever_the_noise(name):
+    form, numbers = storage.FORMATS[name], NUMBERS[name]
+    for bits in (np.uint32(0), np.uint32(2**31), np.uint32(2**32 - 1), noise(numbers.shape)):
+        np.testing.assert_array_equal(form.decode(form.encode(numbers, bits)), numbers)
+
+
+def test_the_codes_of_8_bits():
+    numbers = np.asarray(storage.FORMATS["uint8"].decode(CODES))
+    assert numbers[0] == 0
+    np.testing.assert_array_equal(numbers[[1, 254]], [1.25 * 2.0**-50, 12288.0])
+    assert np.isnan(numbers[255])
+    ratios = numbers[2:255] / numbers[1:254]
+    assert (ratios.min(), ratios.max()) == (8 / 7, 1.25)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_rounding_leaves_the_mean_as_it_is(name):
+    x = np.geomspace(1e-14, 1e4, 500).astype(np.float32)
+    form, draws = storage.FORMATS[name], 20_000
+    total = np.zeros(len(x))
+    for seed in range(20):
+        bits = noise((draws // 20, len(x)), seed)
+        total += np.asarray(form.decode(form.encode(jnp.broadcast_to(x, bits.shape), bits)), np.float64).sum(axis=0)
+    errors = total / draws / x - 1
+    # A number is at most 1/8 of itself (2^-8 in bfloat16) away: half that deviates, and 20,000 draws leave 1/141 of it.
+    spread = {"uint8": 0.125, "bfloat16": 2.0**-8}[name] / np.sqrt(draws)
+    assert np.abs(errors).max() < 5 * spread
+    assert abs(errors.mean()) < 5 * spread / np.sqrt(len(x))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_ends_of_the_range(name):
+    form = storage.FORMATS[name]
+    bits = noise((1000,))
+
+    def stored(x):
+        return np.asarray(form.decode(form.encode(jnp.full(1000, x, jnp.float32), bits)))
+
+    largest = float(jnp.finfo(jnp.bfloat16).max) if name == "bfloat16" else 12288.0
+    assert (stored(0.0) == 0).all()
+    np.testing.assert_array_equal(np.unique(stored(3.4e38)), [largest])
+    assert not np.isfinite(stored(np.inf)).any()
+    assert np.isnan(stored(np.nan)).all()
+    if name == "uint8":
+        # Rounded up and never to 0, so that the update is smaller and not huge.
+        np.testing.assert_array_equal(np.unique(stored(1e-30)), [float(NUMBERS["uint8"][1])])
+
+
+def test_a_signed_format_holds_both_signs_alike():
+    form, x = storage.FORMATS["bfloat16"], np.float32(np.pi)
+    bits = noise((1000,))
+    up, down = (form.decode(form.encode(jnp.full(1000, s * x), bits)) for s in (1, -1))
+    np.testing.assert_array_equal(up, -down)
+
+
+# Streams, against float32
+
+N = 2048
+STREAMS = {
+    "normal 1e-6": lambda rng, t, n: 1e-6 * rng.standard_normal((t, n)),
+    "normal 1e-3": lambda rng, t, n: 1e-3 * rng.standard_normal((t, n)),
+    "normal 30": lambda rng, t, n: 30 * rng.standard_normal((t, n)),
+    "constant": lambda rng, t, n: np.full((t, n), 0.1),
+    "student": lambda rng, t, n: 1e-3 * rng.standard_t(3, (t, n)),
+    "sparse .1": lambda rng, t, n: rng.standard_normal((t, n)) * (rng.random((t, n)) < 0.1),
+    "sparse .01": lambda rng, t, n: rng.standard_normal((t, n)) * (rng.random((t, n)) < 0.01),
+}
+STEPS = {0.9: 400, 0.99: 2000, 0.999: 12000}
+
+
+@functools.cache
+def roots(stream, decay, name):
+    """What updates were divided by, against float32, after a third of the stream: the mean squares' ratio of means, the
+    root of the mean squared error of the roots' ratio, the relative error of the updates, and the ratio of their sizes.
+    """
+    rng = np.random.default_rng(0)
+    steps = STEPS[decay]
+    tx, exact = (scale_by_rms(decay, eps_root=0.0, storage=s) for s in (name, "float32"))
+
+    @jax.jit
+    def run(states, gradients):
+        def step(states, g):
+            (u, state), (v, other) = tx.update(g, states[0]), exact.update(g, states[1])
+            return (state, other), (u, v)
+
+        return jax.lax.scan(step, states, gradients)
+
+    params = jnp.zeros((N // 64, 64))
+    states, sums = (tx.init(params), exact.init(params)), np.zeros(8)
+    chunk = 100
+    for start in range(0, steps, chunk):
+        gradients = STREAMS[stream](rng, chunk, N).astype(np.float32)
+        states, (u, v) = run(states, jnp.asarray(gradients).reshape(chunk, *params.shape))
+        if start >= steps // 3:
+            g, u, v = (np.asarray(x, np.float64).reshape(chunk, N) for x in (gradients, u, v))
+            g, u, v = (x[g != 0] for x in (g, u, v))
+            nu, nu_exact, ratio = (g / u) ** 2, (g / v) ** 2, v / u
+            summands = nu, nu_exact, (ratio - 1) ** 2, np.ones_like(u), (u - v) ** 2, v**2, np.abs(u), np.abs(v)
+            sums += [x.sum() for x in summands]
+    means = sums[::2] / sums[1::2]
+    return {"bias": means[0] - 1, "root": np.sqrt(means[1]), "update": np.sqrt(means[2]), "size": means[3]}
+
+
+# The bars: bias, root and update at most, size between; the measured values are a tenth to nine tenths of them.
+BARS = {
+    ("uint8", 0.9): (0.01, 0.095, 0.085, (1.00, 1.02)),
+    ("uint8", 0.99): (0.01, 0.145, 0.150, (1.02, 1.04)),
+    ("uint8", 0.999): (0.02, 0.155, 0.170, (1.02, 1.045)),
+    ("bfloat16", 0.9): (0.002, 0.004, 0.004, (0.999, 1.001)),
+    ("bfloat16", 0.99): (0.002, 0.012, 0.012, (0.999, 1.002)),
+    ("bfloat16", 0.999): (0.002, 0.030, 0.030, (0.998, 1.004)),
+}
+
+
+@pytest.mark.parametrize(("name", "decay"), BARS, ids=str)
+@pytest.mark.parametrize("stream", ["normal 1e-6", "normal 1e-3", "normal 30"])
+def test_stationary_streams_reach_every_bar(stream, decay, name):
+    found, (bias, root, update, size) = roots(stream, decay, name), BARS[name, decay]
+    assert abs(found["bias"]) <= bias
+    assert found["root"] <= root
+    assert found["update"] <= update
+    assert size[0] <= found["size"] <= size[1]
+
+
+# What each stream may cost: bias and root at most. Sparse gradients jitter more, since nu moves between them.
+OTHERS = {
+    ("constant", "uint8"): (0.02, 0.05),
+    ("constant", "bfloat16"): (0.002, 0.004),
+    ("student", "uint8"): (0.02, 0.17),
+    ("student", "bfloat16"): (0.002, 0.03),
+    ("sparse .1", "uint8"): (0.03, 0.2),
+    ("sparse .1", "bfloat16"): (0.002, 0.03),
+    ("sparse .01", "uint8"): (0.03, 0.18),
+    ("sparse .01", "bfloat16"): (0.002, 0.03),
+}
+
+
+@pytest.mark.parametrize(("stream", "name"), OTHERS)
+@pytest.mark.parametrize("decay", STEPS)
+def test_other_streams_have_no_bias(stream, name, decay):
+    found, (bias, root) = roots(stream, decay, name), OTHERS[stream, name]
+    assert abs(found["bias"]) <= bias
+    assert found["root"] <= root
+
+
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("decay", STEPS)
+@pytest.mark.parametrize("jump", [1e3, 1e-3])
+def test_the_mean_square_follows_jumps(name, decay, jump):
+    """After a jump of the scale by 1000, up or down, from one to fourteen times the memory of the average."""
+    rng, memory = np.random.default_rng(0), round(1 / (1 - decay))
+    tx, exact = (scale_by_rms(decay, storage=s) for s in (name, "float32"))
+    read = lambda state: storage.decode(jnp.zeros(()), state.nu)[1].mean()  # noqa: E731
+
+    @jax.jit
+    def run(states, gradients):
+        def step(states, g):
+            states = tx.update(g, states[0])[1], exact.update(g, states[1])[1]
+            return states, tuple(map(read, states))
+
+        return jax.lax.scan(step, states, gradients)
+
+    states = (tx.init(jnp.zeros((128, 64))), exact.init(jnp.zeros((128, 64))))
+    scales = np.repeat([1e-2, 1e-2 * jump], [5 * memory, 14 * memory])
+    ratios = []
+    for part in np.array_split(scales, max(1, len(scales) // 500)):
+        gradients = part[:, None, None] * rng.standard_normal((len(part), 128, 64))
+        states, (got, want) = run(states, jnp.asarray(gradients, jnp.float32))
+        ratios.append(got / want)
+    ratios = np.concatenate(ratios)[6 * memory :]
+    assert np.abs(ratios - 1).max() <= {"uint8": 0.08, "bfloat16": 0.01}[name]
+
+
+# In a state
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_is_stored_for_nothing_and_an_entry_that_is_not_finite_marks_itself_alone(name):
+    tx = scale_by_rms(storage=name)
+    g = jnp.zeros((4, 4)).at[0, 0].set(jnp.nan).at[1, 1].set(0.5)
+    state = tx.init(g)
+    for _ in range(50):
+        updates, state = tx.update(g, state)
+    nu = storage.decode(g, state.nu)[1]
+    assert jnp.isnan(nu[0, 0])
+    assert jnp.isnan(updates[0, 0])
+    assert int((nu != 0).sum()) == 2
+    # The first gradient after zeros makes the step that it makes in float32.
+    first, _ = tx.update(jnp.where(g == 0, 0.3, g), state)
+    exact, _ = scale_by_rms().update(jnp.float32(0.3), scale_by_rms().init(jnp.float32(0)))
+    assert first[2, 2] == exact
+
+
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+def test_the_bits_do_not_depend_on_the_sharding(name, axis_type):
+    mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(axis_type,) * 2)
+    params = jnp.asarray(np.random.default_rng(0).standard_normal((3, 8, 16)), jnp.float32)
+    tx = rmsprop(0.1, momentum=0.9, storage=name, momentum_storage="bfloat16")
+
+    def three(params):
+        state = tx.init(params)
+        for scale in (1.0, 0.1, 0.3):
+            _, state = jax.jit(tx.update)(scale * params, state, params)
+        return state
+
+    with jax.set_mesh(mesh):
+        sharded = three(jax.device_put(params, NamedSharding(mesh, P(None, "data", "model"))))
+    jax.tree.map(np.testing.assert_array_equal, sharded, three(params))
+    assert optax.tree.get(sharded, "nu").sharding.spec == P(None, "data", "model")
+
+
+def test_a_choice_for_each_leaf():
+    params = {"embedding": jnp.zeros((8, 4)), "norm": {"scale": jnp.zeros(4)}}
+    choices = [
+        storage.PerLeaf(lambda path, leaf: "float32" if "norm" in path or leaf.size < 32 else "uint8"),
+        {"embedding": "uint8", "norm": "float32"},
+    ]
+    for choice in choices:
+        for tx in (rmsprop(0.1, storage=choice), with_storage(dialects.keras(), choice)):
+            nu = optax.tree.get(tx.init(params), "nu")
+            assert jax.tree.map(lambda x: str(x.dtype), nu) == {"embedding": "uint8", "norm": {"scale": "float32"}}
+        wrapped = optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(0.1, storage=choice)
+        assert optax.tree.get(wrapped.init(params), "nu")["embedding"].dtype == jnp.uint8
+
+
+def test_an_initial_value_is_rounded_to_nearest():
+    tx = with_storage(dialects.tf1(0.1))
+    assert float(storage.decode(jnp.zeros(1), optax.tree.get(tx.init(jnp.zeros(1)), "nu"))[1][0]) == 1.0
+    assert with_storage(dialects.dl4j(epsilon=1e-8)).init(jnp.zeros(1)) is not None
+
+
+def test_with_storage_is_the_argument():
+    params = {"w": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4)}
+    wrapped = with_storage(rmsprop(0.1, momentum=0.9), "uint8", momentum_storage="bfloat16")
+    direct = rmsprop(0.1, momentum=0.9, storage="uint8", momentum_storage="bfloat16")
+    for tx in (wrapped, optax.chain(optax.clip(10.0), wrapped)):
+        state, other = tx.init(params), direct.init(params)
+        for _ in range(3):
+            updates, state = tx.update(params, state, params)
+            expected, other = direct.update(params, other, params)
+        jax.tree.map(np.testing.assert_array_equal, updates, expected)
