@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rmsprop_optax import _numbers
 from rmsprop_optax import storage as _storage
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
@@ -84,7 +85,7 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
 
     def wide(updates, params):
         del params
-        return jax.tree.map(lambda u: u.astype(jnp.promote_types(u.dtype, jnp.float32)), updates)
+        return jax.tree.map(lambda u: u.astype(_numbers.wide(u.dtype)), updates)
 
     return optax.with_extra_args_support(optax.chain(optax.stateless(wide), tx))
 

@@ -52,12 +52,17 @@ def _float(bits: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
+def _within(x: jax.Array, low: float, high: float) -> jax.Array:
+    """``jnp.clip``, which XLA:CPU does not vectorise."""
+    return jnp.where(x < low, low, jnp.where(x > high, high, x))
+
+
 def _to_bfloat16(x: jax.Array, noise: Any) -> jax.Array:
     """Add noise below the last kept bit and cut there. What is finite stays so."""
     x = x.astype(jnp.float32)
     most = float(jnp.finfo(jnp.bfloat16).max)
     rounded = _float((_bits(x) + (noise >> 16)) & np.uint32(0xFFFF0000))
-    return jnp.where(jnp.isfinite(x), jnp.clip(rounded, -most, most), x).astype(jnp.bfloat16)
+    return jnp.where(jnp.isfinite(x), _within(rounded, -most, most), x).astype(jnp.bfloat16)
 
 
 # A float32 without its sign, with 6 of its exponent bits and 2 of its mantissa bits: code c is the number whose bits
@@ -79,7 +84,7 @@ def _to_uint8(x: jax.Array, noise: Any) -> jax.Array:
     x = x.astype(jnp.float32)
     b = (_bits(x) + (noise >> 11)) >> _SHIFT
     code = _float(b | np.uint32(0x4B000000)) - np.float32(2**23 + int(_OFFSET))
-    code = jnp.where(x > 0, jnp.clip(code, 1, 254), 0.0)
+    code = jnp.where(x > 0, _within(code, 1.0, 254.0), 0.0)
     return jnp.where(x < jnp.inf, code, 255.0).astype(jnp.uint8)
 
 
@@ -201,4 +206,4 @@ def _noise(g: jax.Array, old: jax.Array, count: jax.Array) -> jax.Array:
         if h.ndim >= -axis:
             h = h + jax.lax.broadcasted_iota(jnp.uint32, h.shape, h.ndim + axis)
         h = (h ^ (h >> shift)) * np.uint32(factor)
-    return h ^ (h >> 16)
+    return h  # only its upper bits are used, which the usual last shift would leave as they are
