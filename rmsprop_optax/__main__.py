@@ -4,6 +4,7 @@
 """
 
 import argparse
+import difflib
 import importlib.util
 import math
 import os
@@ -64,11 +65,12 @@ def _dialects(args: argparse.Namespace) -> None:
             raise UsageError("--plot, --own-defaults and --momentum compare: name two dialects or more.")
         print(_text.page(*names) if names else _text.overview())
         return
-    without = differences.bufferless(names)
+    without = differences._bufferless(names)
     if args.momentum and without:
         raise UsageError(f"--momentum {args.momentum}: there is none in {', '.join(without)}.")
     if args.plot:
         _require("matplotlib")
+        _check_plot(args.plot)
     momentum = differences.MOMENTUM if args.momentum is None else args.momentum
     try:
         settings = differences.settings(names, same=same, momentum=momentum)
@@ -80,6 +82,18 @@ def _dialects(args: argparse.Namespace) -> None:
         _plot(rows, args.plot, same)
 
 
+def _check_plot(path: Path) -> None:
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    suffixes = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.is_dir():
+        raise UsageError(f"--plot {path}: this is a folder; name a file in it, as {path / 'plot.png'}.")
+    if path.suffix.lower().removeprefix(".") not in suffixes:
+        raise UsageError(f"--plot {path}: the suffix says the format; it must be one of .{', .'.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise UsageError(f"--plot {path}: there is no folder {path.parent}.")
+
+
 def _plot(rows: list[dict], path: Path, same: bool) -> None:
     from rmsprop_optax import plots
 
@@ -87,7 +101,7 @@ def _plot(rows: list[dict], path: Path, same: bool) -> None:
     title = f"Weights under the same gradients{' and' if same else ','} {settings}"
     try:
         plots.movements(rows, title=title, notes=differences.WEIGHTS).savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: no TeX for .pgf
         raise UsageError(f"--plot {path}: {getattr(error, 'strerror', None) or error}") from error
     print(f"\nThe plot is in {path}")
 
@@ -135,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dialect",
         nargs="+",
-        choices=TABLE,
+        type=_dialect,
         default=["keras"],
         metavar="NAME",
         help=f"any of {', '.join(TABLE)} (default: keras, whose defaults suit the network)",
@@ -224,7 +238,9 @@ def _add_commands(commands: Any) -> None:
 
 def _dialect(name: str) -> str:
     if name not in TABLE:
-        raise argparse.ArgumentTypeError(f"there is no dialect {name!r}; there are {', '.join(TABLE)}")
+        near = difflib.get_close_matches(name, TABLE, n=1)
+        there_are = f"did you mean {near[0]}?" if near else f"there are {', '.join(TABLE)}"
+        raise argparse.ArgumentTypeError(f"there is no dialect {name!r}; {there_are}")
     return name
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rmsprop_optax import _numbers, _tree
@@ -72,7 +73,19 @@ def add_weight_decay(
             updates = decayed(updates, params)
         else:
             chosen = mask(params) if callable(mask) else mask
+            _check_mask(f"{name or option}_mask", chosen, params)
             updates = jax.tree.map(lambda yes, u, p: decayed(u, p) if yes else u, chosen, updates, params)
         return updates, WeightDecayState(optax.safe_increment(state.count)) if scheduled else state
 
     return optax.GradientTransformation(init, update)
+
+
+def _check_mask(name: str, mask: Any, params: optax.Params) -> None:
+    mend = "give a tree of bools that is a prefix of the parameters, or a function of them that returns one"
+    for leaf in jax.tree.leaves(mask):
+        if not isinstance(leaf, bool | np.bool_):
+            raise TypeError(f"{name} must be made of bools, got {leaf!r} in it: {mend}.")
+    try:
+        jax.tree.map(lambda yes, p: None, mask, params)
+    except ValueError as error:
+        raise ValueError(f"{name} must fit the parameters, got: {str(error).splitlines()[0]}; {mend}.") from error

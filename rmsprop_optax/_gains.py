@@ -33,7 +33,7 @@ def within(gain: jax.Array, minimum: Any, maximum: Any) -> jax.Array:
 
 
 def scale_by_gains(
-    increase: Any = 0.05, growth: Any = 1.0, shrink: Any = 0.95, *, minimum: Any = 0.1, maximum: Any = 10.0
+    increase: Any = 0.05, *, growth: Any = 1.0, shrink: Any = 0.95, minimum: Any = 0.1, maximum: Any = 10.0
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiply each entry by a gain of its own: more where its sign persists, less where it flips.
 
@@ -42,7 +42,7 @@ def scale_by_gains(
       gain_t &= gain_{t-1} \cdot shrink \quad \text{where } u_t \cdot u_{t-1} < 0 \\
       gain_t &\leftarrow \min(\max(gain_t, minimum), maximum), \qquad u_t \leftarrow gain_t \cdot u_t
 
-    Additive increases and multiplicative decreases make big gains decay rapidly when oscillations start;
+    A gain that grew by sums falls by factors, so that a weight which begins to oscillate is slowed down at once;
     ``increase=0, growth=1 + a, shrink=1 − a`` is the multiplicative form of climin and others. It wants full batches or
     big mini-batches: a sign that flips by sampling alone says nothing. Where the product is 0, as at the first step, a
     gain stays, so that a weight which is rarely active keeps its own.

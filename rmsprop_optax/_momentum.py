@@ -51,7 +51,7 @@ def momentum_buffer(momentum: Any, *, nesterov: bool = False, storage: Any = "fl
     return optax.GradientTransformation(init, update)
 
 
-def nesterov_eval_params(params: optax.Params, state: optax.OptState, momentum: Any) -> optax.Params:
+def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: Any) -> optax.Params:
     r"""The parameters without Nesterov's look-ahead.
 
     .. math::
@@ -62,15 +62,16 @@ def nesterov_eval_params(params: optax.Params, state: optax.OptState, momentum: 
     the last jump back, for evaluation or for comparison with an implementation that keeps ``θ``.
 
     Args:
+      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it, with one momentum buffer of ours;
+        ``optax.trace`` after the learning rate holds the other sign.
       params: what was trained, a tree of arrays.
-      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it, with one momentum buffer.
-      momentum: that of the transformation; times the learning rate where ``lr_in_momentum`` is False.
+      momentum: that of the transformation, in [0, 1); times the learning rate where ``lr_in_momentum`` is False.
 
     Returns:
-      A tree like ``params``.
+      A tree like ``params``; what ``optax.masked`` keeps from the optimizer is as it was.
 
     Raises:
-      ValueError: the state has no momentum buffer.
+      ValueError: the state has no momentum buffer, or several, or ``momentum`` is out of its range.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -78,21 +79,29 @@ def nesterov_eval_params(params: optax.Params, state: optax.OptState, momentum: 
       >>> params = jnp.array([1.0])
       >>> updates, state = tx.update(params, tx.init(params))
       >>> before, after = params, optax.apply_updates(params, updates)
-      >>> [round(float(p[0]), 4) for p in (after, nesterov_eval_params(after, state, 0.5))]  # 1 − 1.5·b, 1 − b
+      >>> [round(float(p[0]), 4) for p in (after, nesterov_eval_params(state, after, 0.5))]  # 1 − 1.5·b, 1 − b
       [0.5257, 0.6838]
 
     Source:
       Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning, ICML 2013.
     """
-    trace = optax.tree.get(state, "trace")
-    if trace is None:
+    momentum = _numbers.check("momentum", momentum)
+    traces = [x for path, x in optax.tree.get_all_with_path(state, "trace")]
+    if len(traces) != 1:
         raise ValueError(
-            "the state must hold a momentum buffer, got one without: without momentum there is no look-ahead, and the "
-            "parameters are what they are."
+            f"the state must hold one momentum buffer, got {len(traces)}: without momentum the parameters are as "
+            "they are, and the states of several optimizers are taken one by one."
         )
-    return jax.tree.map(
-        lambda p, b: (p + _numbers.cast(momentum, b.dtype) * b.astype(p.dtype)).astype(p.dtype), params, trace
-    )
+
+    def one(p, b):
+        if b is None or isinstance(b, optax.MaskedNode):
+            return p
+        _, b = _storage.decode(p, b) if hasattr(b, "dtype") else (p, jax.lax.complex(*b))
+        return (p.astype(b.dtype) + _numbers.cast(momentum, b.dtype) * b).astype(p.dtype)
+
+    treedef: Any = jax.tree.structure(params)
+    rows = zip(jax.tree.leaves(params), treedef.flatten_up_to(traces[0]), strict=True)
+    return jax.tree.unflatten(treedef, [one(jnp.asarray(p), b) for p, b in rows])
 
 
 def _heavy_ball(b: jax.Array, x: jax.Array, momentum: Any) -> jax.Array:

@@ -20,7 +20,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "eps_root": (0, math.inf, "it is added to the mean square under the root; use a small positive number or 0"),
     "floor": (0, math.inf, "the denominator never falls below it; a small positive number, or None to turn it off"),
     "initial_value": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
-    "l2": (0, math.inf, "l2 * parameter is added to the gradient; 0 or None turns it off"),
+    "l2": (0, math.inf, "it times the parameter is added to the gradient; 0 or None turns it off"),
     "weight_decay": (0, math.inf, "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off"),
     "learning_rate": (
         0,
@@ -32,6 +32,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "growth": (1, math.inf, "it multiplies a gain while signs agree; 1 leaves all to increase"),
     "shrink": (0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
     "gain": (0, math.inf, "0.1 to 10 and 0.01 to 100 are usual limits"),
+    "step_adapt": (0, 1, "step rates are multiplied by one plus or minus it; 0.1 or less is usual, 0 is off"),
+    "step_rate": (0, math.inf, "it bounds the step rates that adapt"),
     "max_scaling": (1e-30, math.inf, "a gradient is multiplied by it at most; 1e5 is usual"),
     "clip": (0, math.inf, "it bounds a norm or an absolute value; None turns it off"),
 }

@@ -31,9 +31,9 @@ def overview() -> str:
         ("dialect", "divides by", "nu from", "momentum", "weight decay", "rate", "decay", "eps", "mom.")
     ]
     for name, row in TABLE.items():
-        first, *others = differences.neutral(row, row.denominator).split(", with")
+        first, *others = differences._neutral(row, row.denominator).split(", with")
         place = _PLACES.get(row.momentum, row.momentum)
-        rules.append((name, first, differences.neutral(row, row.start), place, row.decay, *_defaults(row)))
+        rules.append((name, first, differences._neutral(row, row.start), place, row.decay, *_defaults(row)))
         rules += [("", f"with{other}", *[""] * 7) for other in others]
     width = max(map(len, TABLE)) + 2
     sources = [_fill(f"{name:{width}}{row.source}", " " * width) for name, row in TABLE.items()]
@@ -42,7 +42,7 @@ def overview() -> str:
 
 
 def _defaults(row: Dialect) -> list[str]:
-    defaults = ["-" if name is None else differences.default(row, name) for name in row.arguments]
+    defaults = ["-" if name is None else differences._default(row, name) for name in row.arguments]
     return ["required" if value is inspect.Parameter.empty else _number(value) for value in defaults]
 
 
@@ -54,11 +54,13 @@ def page(name: str) -> str:
     call = f"dialects.{name}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
     rule, _, arguments = (inspect.getdoc(constructor) or "").partition("\n\nArgs:\n")
     source = f"Source: {TABLE[name].source}"
-    return "\n\n".join([_fill(call), _plain(rule), arguments.partition("\n\nReturns:")[0], _fill(source)])
+    body = [_plain(text) for text in (rule, arguments.partition("\n\nReturns:")[0])]
+    return "\n\n".join([_fill(call), *body, _fill(source)])
 
 
 def _plain(docstring: str) -> str:
-    """A docstring whose equations can be read as they are."""
+    """A docstring that can be read as it is, without roles, literals and the commands of equations."""
+    docstring = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", lambda m: m[1] or m[2], docstring)
     inner = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
     text = docstring.replace(".. math::\n", "").replace("&", "").replace("\\\\\n", "\n").replace(r"\_", "_")
     text = re.sub(r"\\sqrt" + inner, lambda m: f"√{m[1]}" if re.fullmatch(r"\w+", m[1]) else f"√({m[1]})", text)
@@ -92,7 +94,7 @@ def comparison(
     lines += [_item(f"{name}({', '.join(f'{k}={v}' for k, v in given.items())})") for name, given in settings.items()]
     if same:
         lines.append("The learning rate drops to a tenth after step 100.")
-        if without := differences.bufferless(names):
+        if without := differences._bufferless(names):
             lines.append(_fill(f"No momentum, for there is none in {', '.join(without)}.", ""))
     table: list[Sequence[str]] = [("", "after step", *map(str, _STEPS))]
     for row in rows:

@@ -150,7 +150,7 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
     def update(updates, state, params=None, **extra_args):
         if params is None:
             raise ValueError("a remainder needs the parameters, got params=None: call update(grads, state, params).")
-        treedef = jax.tree.structure(params)
+        treedef: Any = jax.tree.structure(params)
         rests = treedef.flatten_up_to(state.remainder)
         old = jax.tree.leaves(params)
         whole = [p if r is None else _whole(p, r) for p, r in zip(old, rests, strict=True)]

@@ -1,6 +1,7 @@
 """Where dialects differ: in words, and in numbers on the same stream of gradients."""
 
 import inspect
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,20 @@ import numpy as np
 import optax
 
 from rmsprop_optax.dialects import TABLE, Dialect
+
+__all__ = [
+    "DECAY",
+    "EPS",
+    "LEARNING_RATE",
+    "MOMENTUM",
+    "NOTES",
+    "REFUSED",
+    "WEIGHTS",
+    "movements",
+    "settings",
+    "stream",
+    "words",
+]
 
 LEARNING_RATE, DECAY, EPS, MOMENTUM = 0.01, 0.9, 1e-3, 0.9
 """What :func:`settings` gives to every dialect alike; an epsilon as large as those of the image recipes shows."""
@@ -24,6 +39,12 @@ WEIGHTS = {
 }
 """Weight → its gradients in :func:`stream`."""
 
+NOTES = {"tensorflowjs": "Centered, tensorflowjs subtracts epsilon under the root."}
+"""Dialect → what :data:`rmsprop_optax.dialects.TABLE` and the signatures do not say."""
+
+REFUSED = {"bitsandbytes": ("momentum", "centered"), "oneflow": ("momentum",)}
+"""Dialect → the arguments that it takes only to refuse them."""
+
 
 def words(a: str, b: str) -> list[str]:
     """The differences between two dialects in sentences.
@@ -33,8 +54,9 @@ def words(a: str, b: str) -> list[str]:
       b: another one. Exchanging them changes no fact.
 
     Returns:
-      What is divided by, the start, momentum, weight decay, arguments, defaults: a sentence for each that differs, and
-      one that says so where the rules are equal. What an argument is called makes no difference.
+      What is divided by, the start, options that are on by default, momentum, weight decay, arguments, defaults: a
+      sentence for each that differs, and one that says so where the rules are equal. What an argument is called makes
+      no difference.
 
     Raises:
       KeyError: there is no such dialect.
@@ -47,16 +69,20 @@ def words(a: str, b: str) -> list[str]:
       Defaults: epsilon=1e-10 in tf1; eps=1e-08 in optax.
 
     Source:
-      :data:`rmsprop_optax.dialects.TABLE` and the signatures of its constructors.
+      :data:`rmsprop_optax.dialects.TABLE`, the signatures of its constructors, and :data:`NOTES`.
     """
     one, two = TABLE[a], TABLE[b]
     sentences = []
-    if neutral(one, one.denominator) != neutral(two, two.denominator):
+    if _neutral(one, one.denominator) != _neutral(two, two.denominator):
         centered = [name for name, row in ((a, one), (b, two)) if "var" in row.denominator]
         note = "; var is the variance of the gradients, nu their mean square" if len(centered) == 1 else ""
         sentences.append(f"{a} divides by {one.denominator}, {b} by {two.denominator}{note}.")
-    if neutral(one, one.start) != neutral(two, two.start):
+    if _neutral(one, one.start) != _neutral(two, two.start):
         sentences.append(f"The mean square starts from {one.start} in {a}, from {two.start} in {b}.")
+    if _active(one) != _active(two):
+        sentences += [
+            f"By default {name} has {_given(row, _active(row))}." for name, row in ((a, one), (b, two)) if _active(row)
+        ]
     alike = not sentences
     parts = []
     if one.momentum != two.momentum:
@@ -67,12 +93,13 @@ def words(a: str, b: str) -> list[str]:
         sentences.append(_weight_decay(a, one, b, two))
     if alike:
         without = f"Without {' and '.join(parts)} the" if parts else "The"
-        equal = "rules are equal for real parameters: the same numbers for both give the same steps."
+        equal = "rules are equal for real parameters: the same numbers and no other option give the same steps."
         sentences.insert(0, f"{without} {equal}")
-    return [*sentences, *_takes(a, one, two), *_takes(b, two, one), *_defaults(a, one, b, two)]
+    sentences += [NOTES[name] for name in (a, b) if name in NOTES]
+    return [*sentences, *_takes(a, one, b, two), *_takes(b, two, a, one), *_defaults(a, one, b, two)]
 
 
-def neutral(row: Dialect, rule: str) -> str:
+def _neutral(row: Dialect, rule: str) -> str:
     """The rule with epsilon called eps."""
     return re.sub(rf"\b{row.arguments.eps}\b", "eps", rule)
 
@@ -107,16 +134,31 @@ def _weight_decay(a: str, one: Dialect, b: str, two: Dialect) -> str:
     return f"Only {name} has weight decay: {row.decay}."
 
 
-def _takes(name: str, row: Dialect, other: Dialect) -> list[str]:
+def _takes(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
     """The arguments that the other has not, but for those that the other sentences speak of."""
-    spoken = {"weight_decay", "weightDecay", "wc", "wd", *row.arguments}
-    only = [name for name in _parameters(row) if name not in spoken and name not in _parameters(other)]
-    return [f"Only {name} takes {', '.join(only)}."] if only else []
+    spoken = {"weight_decay", "weightDecay", "wc", "wd", *_active(one), *_options(b, two)}
+    only = [
+        f"{name} (not that of {b})" if name in two.arguments else name
+        for name in _options(a, one)
+        if name not in spoken
+    ]
+    return [f"Only {a} takes {', '.join(only)}."] if only else []
+
+
+def _options(name: str, row: Dialect) -> list[str]:
+    """The arguments that not every RMSprop has and that have an effect."""
+    return [k for k in _parameters(row) if k not in row.arguments and k not in REFUSED.get(name, ())]
+
+
+def _active(row: Dialect) -> dict[str, float]:
+    """The options that are numbers and not off by default, but for those in the denominator."""
+    options = {k: p.default for k, p in _parameters(row).items() if k not in row.arguments and k not in row.denominator}
+    return {k: v for k, v in options.items() if type(v) in (int, float) and v and math.isfinite(v)}
 
 
 def _defaults(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
     names = [(x, y) for x, y in zip(one.arguments, two.arguments, strict=True) if x and y]
-    differing = [(x, y) for x, y in names if (default(one, x) or 0) != (default(two, y) or 0)]
+    differing = [(x, y) for x, y in names if (_default(one, x) or 0) != (_default(two, y) or 0)]
     if not differing:
         return []
     sides = zip((a, b), (one, two), zip(*differing, strict=True), strict=True)
@@ -125,7 +167,7 @@ def _defaults(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
 
 def _given(row: Dialect, arguments: Iterable[str]) -> str:
     return ", ".join(
-        f"{name} (none)" if default(row, name) is inspect.Parameter.empty else f"{name}={default(row, name)}"
+        f"{name} (none)" if _default(row, name) is inspect.Parameter.empty else f"{name}={_default(row, name)}"
         for name in arguments
     )
 
@@ -134,7 +176,7 @@ def _parameters(row: Dialect) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(row.constructor).parameters)
 
 
-def default(row: Dialect, argument: str) -> Any:
+def _default(row: Dialect, argument: str) -> Any:
     """What an argument is by default; ``inspect.Parameter.empty`` where it must be given."""
     return _parameters(row)[argument].default
 
@@ -158,7 +200,7 @@ def stream() -> tuple[dict[str, np.ndarray], np.ndarray]:
     return gradients, np.where(step <= 100, 1.0, 0.1)
 
 
-def bufferless(names: Iterable[str]) -> list[str]:
+def _bufferless(names: Iterable[str]) -> list[str]:
     """Those of the dialects that have no momentum unless centered."""
     return [name for name in names if not _has_momentum(TABLE[name])]
 
@@ -170,7 +212,7 @@ def settings(names: Iterable[str], *, same: bool = True, momentum: float = MOMEN
       names: rows of :data:`rmsprop_optax.dialects.TABLE`.
       same: the same learning rate, decay, epsilon and momentum for every dialect that has them, so that nothing but the
         rule differs; or else its own defaults, and a learning rate only where it has none.
-      momentum: in [0, 1), with ``same``; none at all where one of the dialects is :func:`bufferless`.
+      momentum: in [0, 1), with ``same``; none at all where one of the dialects has none unless centered.
 
     Returns:
       Dialect → argument → number.
@@ -179,13 +221,13 @@ def settings(names: Iterable[str], *, same: bool = True, momentum: float = MOMEN
       KeyError: there is no such dialect.
     """
     names = list(names)
-    common = (LEARNING_RATE, DECAY, EPS, 0.0 if bufferless(names) else momentum)
+    common = (LEARNING_RATE, DECAY, EPS, 0.0 if _bufferless(names) else momentum)
 
     def one(row: Dialect) -> dict[str, Any]:
         roles = zip(row.arguments, common, strict=True)
         given = {name: value for name, value in roles if name is not None}
         if not same:
-            defaults = {name: default(row, name) for name in given}
+            defaults = {name: _default(row, name) for name in given}
             return given | {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty}
         return {k: v for k, v in given.items() if k != row.arguments.momentum or _has_momentum(row)}
 

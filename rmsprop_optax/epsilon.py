@@ -1,10 +1,15 @@
 """Epsilons and thresholds, carried over to gradients of another size and to the other side of the root."""
 
 import math
+import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rmsprop_optax import _numbers
+
+__all__ = ["Nearest", "mean_to_sum", "nearest_eps", "nearest_eps_root", "rescaled", "sum_to_mean"]
 
 # The power of the gradients that an option is measured in.
 _POWERS = {"eps": 1, "eps_root": 2, "floor": 1, "initial_value": 2, "l2": 1, "clip": 1}
@@ -41,8 +46,8 @@ def rescaled(
       The options that were given, by name.
 
     Raises:
-      ValueError: a number is out of its range.
-      TypeError: an option is not a number.
+      ValueError: a number is out of its range, or an option becomes too large.
+      TypeError: one is not a number.
 
     Example:
       >>> rescaled(0.5, eps=1e-8, eps_root=1.0)
@@ -51,17 +56,21 @@ def rescaled(
     Source:
       Both sides of the root in :func:`rmsprop_optax.scale_by_rms`, multiplied by ``factor``.
     """
-    if not 0 < factor < math.inf:
-        raise ValueError(
-            f"factor must be finite and above 0, got factor={factor}: it is the new gradient over the old one, "
-            "1/32 from a sum over 32 examples to their mean."
-        )
+    mend = "it is the new gradient over the old one, 1/32 from a sum over 32 examples to their mean"
+    _check_number("factor", factor, mend)
+    if not 0 < factor <= sys.float_info.max:
+        raise ValueError(f"factor must be finite and above 0, got factor={factor}: {mend}.")
     given = {"eps": eps, "eps_root": eps_root, "floor": floor, "initial_value": initial_value, "l2": l2, "clip": clip}
-    return {
-        name: _numbers.check(name, value) * factor ** _POWERS[name]
-        for name, value in given.items()
-        if value is not None
-    }
+    return {name: _scaled(name, value, float(factor)) for name, value in given.items() if value is not None}
+
+
+def _scaled(name: str, value: Any, factor: float) -> Any:
+    number = _numbers.check(name, value)
+    for _ in range(_POWERS[name]):
+        number = number * factor
+    if isinstance(number, float) and math.isinf(number):
+        raise ValueError(f"factor={factor} is too large for {name}={value}: the new {name} is beyond all floats.")
+    return number
 
 
 def sum_to_mean(batch_size: int, **options: float | None) -> dict[str, float]:
@@ -79,8 +88,8 @@ def sum_to_mean(batch_size: int, **options: float | None) -> dict[str, float]:
       The options that were given, by name.
 
     Raises:
-      ValueError: a number is out of its range.
-      TypeError: an option is not a number.
+      ValueError: a number is out of its range, or an option becomes too large.
+      TypeError: one is not a number.
 
     Example:
       The epsilon of the DQN paper, whose loss is a sum, for the mean over its batches of 32:
@@ -110,8 +119,8 @@ def mean_to_sum(batch_size: int, **options: float | None) -> dict[str, float]:
       The options that were given, by name.
 
     Raises:
-      ValueError: a number is out of its range.
-      TypeError: an option is not a number.
+      ValueError: a number is out of its range, or an option becomes too large.
+      TypeError: one is not a number.
 
     Example:
       >>> mean_to_sum(32, eps=1e-8, clip=1.0)
@@ -158,7 +167,7 @@ def nearest_eps(eps_root: float, low: float = 0.0, high: float = math.inf) -> Ne
 
     Raises:
       ValueError: a number is out of its range.
-      TypeError: ``eps_root`` is not a number.
+      TypeError: one is not a number.
 
     Example:
       TensorFlow's epsilon of EfficientNet for PyTorch's RMSprop:
@@ -198,8 +207,8 @@ def nearest_eps_root(eps: float, low: float = 0.0, high: float = math.inf) -> Ne
       ``eps_root`` and the disagreement that it leaves.
 
     Raises:
-      ValueError: a number is out of its range.
-      TypeError: ``eps`` is not a number.
+      ValueError: a number is out of its range, or too large for an ``eps_root``.
+      TypeError: one is not a number.
 
     Example:
       PyTorch's default for Keras' RMSprop:
@@ -216,7 +225,10 @@ def nearest_eps_root(eps: float, low: float = 0.0, high: float = math.inf) -> Ne
     if eps == 0:
         return Nearest(0.0, 1.0)
     c, disagreement = _balance(lambda c: (low * c / eps, high * c / eps))
-    return Nearest((eps / c) ** 2, disagreement)
+    root = eps / c
+    if math.isinf(root * root):
+        raise ValueError(f"eps={eps} is too large for low={low}, high={high}: eps_root is beyond all floats.")
+    return Nearest(root * root, disagreement)
 
 
 def _balance(bounds: Callable[[float], tuple[float, float]]) -> tuple[float, float]:
@@ -244,17 +256,23 @@ def _log_ratio(x: float, c: float) -> float:
 
 
 def _whole(batch_size: int) -> int:
-    if not (batch_size >= 1 and batch_size % 1 == 0):
+    mend = "it is the number of terms that the loss adds up"
+    _check_number("batch_size", batch_size, mend)
+    if not (1 <= batch_size <= sys.float_info.max and batch_size % 1 == 0):
         raise ValueError(
-            f"batch_size must be a whole number of at least 1, got batch_size={batch_size}: it is the number of terms "
-            "that the loss adds up."
+            f"batch_size must be a finite whole number of at least 1, got batch_size={batch_size}: {mend}."
         )
     return int(batch_size)
 
 
 def _check_range(low: float, high: float) -> None:
+    mend = "the bounds are roots of mean squares, as large as typical gradients"
+    _check_number("low", low, mend)
+    _check_number("high", high, mend)
     if not (0 <= low <= high and low < math.inf):
-        raise ValueError(
-            f"the range must be 0 <= low <= high with a finite low, got low={low}, high={high}: its bounds are roots "
-            "of mean squares, as large as typical gradients."
-        )
+        raise ValueError(f"the range must be 0 <= low <= high with a finite low, got low={low}, high={high}: {mend}.")
+
+
+def _check_number(name: str, value: Any, mend: str) -> None:
+    if isinstance(value, bool | np.bool_) or not _numbers.is_static(value):
+        raise TypeError(f"{name} must be a number, got {name}={value!r}: {mend}.")

@@ -153,7 +153,7 @@ ROWS = [
     Row("caffe-l1", row("caffe", base_lr=0.01, weight_decay=0.1, regularization_type="L1"), decays=True),
     Row(
         "mxnet-first",
-        row("mxnet", wd=0.1, clip_gradient=0.5, version="0.9.4"),
+        row("mxnet", wd=0.1, clip_gradient=0.5, version="0.9.3"),
         complex=False,
         decays=True,
     ),

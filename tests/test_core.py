@@ -398,9 +398,24 @@ def test_nesterov_is_sutskevers_jump_and_correction(lr_in_momentum):
             theta = theta - jump_of
             updates, state = tx.update(curvature * params, state, params)
             params = optax.apply_updates(params, updates)
-            read = nesterov_eval_params(params, state, mu if lr_in_momentum else mu * lr)
+            read = nesterov_eval_params(state, params, mu if lr_in_momentum else mu * lr)
             # Steps of the size of the rate around the minimum amplify roundings.
             np.testing.assert_allclose(read, theta, rtol=1e-9, atol=1e-9)
+
+
+def test_the_jump_is_taken_back_wherever_there_is_one():
+    params = {"w": jnp.array([1.0 + 2.0j, -1.0j]), "frozen": jnp.ones(2)}
+    for tx in (rmsprop(0.1, momentum=0.5, nesterov=True), dialects.climin(0.1, momentum=0.5, step_adapt=0.1)):
+        wrapped = optax.masked(tx, {"w": True, "frozen": False})
+        state = wrapped.init(params)
+        updates, state = wrapped.update(params, state, params)
+        moved = jax.tree.map(lambda p, u: p + u, params, updates)
+        read = nesterov_eval_params(state, moved, 0.5)
+        # The first step is b with momentum 0.5: what moved is 1.5·b, and what is read out b.
+        np.testing.assert_allclose(params["w"] - read["w"], (params["w"] - moved["w"]) / 1.5, rtol=1e-5)
+        np.testing.assert_array_equal(read["frozen"], moved["frozen"])
+    with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\)"):
+        nesterov_eval_params(state, params, 5.0)
 
 
 def test_parameters_stay_within_their_bound_and_move_freely_inside_it():
@@ -456,7 +471,7 @@ BAD = {
     "storage": (
         partial(rmsprop, 0.1, storage="int4"),
         ValueError,
-        "storage must be one of float32, got storage='int4'",
+        "storage must be one of float32, bfloat16, uint8, a tree .*, got storage='int4'",
     ),
     "momentum storage": (partial(rmsprop, 0.1, momentum_storage="x"), ValueError, "momentum_storage must be one of"),
     "positional": (partial(rmsprop, 0.1, 0.9, 1e-8), TypeError, "positional"),
@@ -492,6 +507,20 @@ BAD = {
         "one that is not centered for centered=True",
     ),
     "a word for a bool": (partial(rmsprop, 0.1, centered="false"), TypeError, "centered must be True or False"),
+    "words for a mask": (
+        lambda: rmsprop(0.1, weight_decay=0.1, weight_decay_mask={"a": "False"}).update(
+            {"a": one}, rmsprop(0.1, weight_decay=0.1).init({"a": one}), {"a": one}
+        ),
+        TypeError,
+        "weight_decay_mask must be made of bools, got 'False'",
+    ),
+    "a mask of another tree": (
+        lambda: rmsprop(0.1, weight_decay=0.1, weight_decay_mask={"b": True}).update(
+            {"a": one}, rmsprop(0.1, weight_decay=0.1).init({"a": one}), {"a": one}
+        ),
+        ValueError,
+        "weight_decay_mask must fit the parameters, got: .*prefix",
+    ),
     "a bool for a mask": (partial(rmsprop, 0.1, weight_decay=0.1, weight_decay_mask=True), TypeError, "tree of bools"),
     "huge integer": (partial(rmsprop, 10**400), ValueError, "learning_rate must be finite"),
     "no parameters": (
@@ -516,9 +545,9 @@ BAD = {
     "shrink of one": (partial(scale_by_gains, shrink=1.0), ValueError, r"shrink must be in \[0, 1\)"),
     "gains off one": (partial(scale_by_gains, minimum=2.0), ValueError, "1 between them.*minimum=2.0"),
     "no jump to take back": (
-        lambda: nesterov_eval_params(one, rmsprop(0.1).init(one), 0.9),
+        lambda: nesterov_eval_params(rmsprop(0.1).init(one), one, 0.9),
         ValueError,
-        "must hold a momentum buffer",
+        "must hold one momentum buffer, got 0",
     ),
     "no parameters to bound": (
         lambda: dialects.neon(param_clip_value=1.0).update(one, dialects.neon().init(one)),

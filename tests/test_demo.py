@@ -17,7 +17,7 @@ from matplotlib.image import imread
 import rmsprop_optax
 from rmsprop_optax import dialects, plots
 from rmsprop_optax.__main__ import main
-from rmsprop_optax.demo import data, options, progress
+from rmsprop_optax.demo import data, options, progress, report
 
 QUICK = ["--epochs", "2", "--batch-size", "128"]
 
@@ -106,9 +106,19 @@ def test_a_run_that_diverges_is_told_and_ends(tmp_path, capsys):
     assert (tmp_path / "curves.png").exists()
 
 
+def test_the_arguments_of_every_dialect_can_be_written(tmp_path):
+    choices = options.choose(dialects.TABLE, [])
+    report.write(tmp_path / "results.json", {}, choices, dict.fromkeys(choices, rows(1)))
+    written = results(tmp_path)["runs"]
+    assert list(written) == list(dialects.TABLE)
+    assert written["climin"]["arguments"]["step_rate_max"] == "inf"
+
+
 # command line: what its one line of error names
 ERRORS = {
     "--dialect adam": ["adam", *dialects.TABLE],
+    "--dialect pytroch": ["'pytroch'", "did you mean pytorch?"],
+    "--dialect keras2 --set version=new": ["keras2", "'new'"],
     "--set alpha=0.9": ["alpha", "keras", "learning_rate", "rho", "weight_decay"],
     "--dialect keras pytorch --set rho=0.9": ["rho", "pytorch", "lr", "alpha"],
     "--dialect keras pytorch --set pytorch.rho=0.9": ["rho", "pytorch", "lr", "alpha"],
@@ -209,6 +219,15 @@ def test_foreign_files_stay(name, content, tmp_path, capsys):
 def test_values_are_numbers_and_words(text, value):
     chosen = options.choose(["keras"], [text])["keras"].arguments[text.split("=")[0]]
     assert (chosen, type(chosen)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("keras2", "version=1.0.2"), ("mxnet", "version=2.0"), ("caffe", "regularization_type=L1")],
+)
+def test_text_stays_text(name, text):
+    argument, value = text.split("=")
+    assert options.choose([name], [text])[name].arguments[argument] == value
 
 
 def test_the_special_setting_wins_then_the_last():

@@ -72,11 +72,15 @@ OPTIONS = {
     "keras": KERAS,
     "tf1": [{}],
     "timm": [],
-    "keras2": product(
-        [{"version": v} for v in ("2.3.1", "2.0.8", "1.0.2")],
-        [{}, {"rho": 0.5, "epsilon": 0.25}],
-        [{}, {"decay": 0.25}],
-    ),
+    "keras2": [
+        *product(
+            [{"version": v} for v in ("2.3.1", "2.1.3", "2.1.2", "1.1.0")],
+            [{}, {"rho": 0.5, "epsilon": 0.25}],
+            [{}, {"decay": 0.25}],
+        ),
+        {"version": "1.0.3"},
+        {"version": "1.0.2"},
+    ],
     "tf_keras_legacy": [{}, *({**CLIPS[1], **clip} for clip in CLIPS)],
     "sonnet": product([{}], [{}, CENTERED], [{}, MOMENTUM]),
     "tensorflowjs": product([{}, {"epsilon": 2.0**-40}], [{}, CENTERED], [{}, MOMENTUM]),
@@ -92,7 +96,7 @@ OPTIONS = {
     "dqn": [{}, {"wc": 2.0**-7}],
     "mxnet": [
         *product(
-            [{"version": version} for version in ("0.9.1", "0.9.3", "0.9.5", "1.9.1", "2.0")],
+            [{"version": version} for version in ("0.9.1", "0.9.2", "0.9.3", "0.9.5", "0.10", "1.9.1", "2.0")],
             [{}, {"gamma1": 0.8, "gamma2": 0.5, "centered": True}],
             [{}, {"wd": 2.0**-7, "clip_gradient": 16.0}],
         ),
@@ -520,12 +524,19 @@ def test_arguments_are_live_optax_and_keras(keras):
         ("timm", {"corrected_weight_decay": True}, "decoupled_decay"),
         ("timm", DECAY | CORRECTED, "max_lr"),
         ("torchopt", {"nesterov": True}, "nesterov"),
-        ("bitsandbytes", MOMENTUM, "bitsandbytes takes momentum"),
-        ("bitsandbytes", CENTERED, "bitsandbytes takes centered"),
-        ("oneflow", MOMENTUM, "OneFlow takes momentum"),
+        ("bitsandbytes", MOMENTUM, "bitsandbytes has no momentum"),
+        ("bitsandbytes", CENTERED, "bitsandbytes has no centered"),
+        ("oneflow", MOMENTUM, "OneFlow has no momentum.*static_args"),
         ("tf_keras_legacy", {"epsilon": 0.0}, "epsilon must be above 0"),
         ("tf_keras_legacy", {"clipnorm": 1.0, "global_clipnorm": 1.0}, "only one of clipnorm and global_clipnorm"),
         ("keras2", {"version": "two"}, "version must be digits"),
+        ("keras2", {"version": "2.4"}, 'from "0.1" to "2.3.1", got \'2.4\''),
+        ("keras2", {"version": "1.0.8", "decay": 0.1}, "ignores decay up to 1.0.8"),
+        ("keras2", {"version": "0.1.3", "clipvalue": 0.1}, "clipvalue up to 0.1.3"),
+        ("mxnet", {"version": "0.5"}, "version must be digits"),
+        ("mxnet", {"version": "0.9.4"}, "0.9.4 was never released"),
+        ("mxnet", {"clip_weights": 0.5, "version": "0.9.3"}, "clip_weights=0.5"),
+        ("mxnet", {"centered": False, "version": "0.9.3"}, "centered=False"),
         ("mxnet", {"gamma2": 0.5}, "gamma2 has a meaning only with centered"),
         ("mxnet", {"epsilon": 0.5, "version": "0.9.3"}, "knows neither epsilon"),
         ("caffe", {"regularization_type": "L3"}, "regularization_type"),
@@ -533,6 +544,9 @@ def test_arguments_are_live_optax_and_keras(keras):
         ("blocks", {"max_scaling": 0.0}, "max_scaling must be"),
         ("dfdx", {"decoupled": True}, "decoupled has a meaning only with weight_decay"),
         ("climin", {"step_rate_min": 0.1}, "step_rate_min has a meaning only with step_adapt"),
+        ("climin", {"step_adapt": 1.5}, r"step_adapt must be in \[0, 1\), .* one plus or minus"),
+        ("climin", {"step_adapt": 0.1, "step_rate_max": -1.0}, "step_rate_max must be .* bounds the step rates"),
+        ("climin", {"step_adapt": 0.1, "step_rate_min": 2.0, "step_rate_max": 1.0}, "at most step_rate_max"),
         ("hinton", {"nesterov": True}, "nesterov"),
     ],
     ids=str,
@@ -542,3 +556,36 @@ def test_a_combination_without_meaning_raises(dialect, options, message):
     rate = {arguments.learning_rate: lambda count: 0.1}
     with pytest.raises(ValueError, match=message):
         constructor(**rate, **options)
+
+
+@pytest.mark.parametrize(("version", "rate"), [("0.7", 0.01), ("0.9.3", 0.01), ("0.9.5", 0.001), ("2.0", 0.001)])
+def test_mxnets_rate_is_its_versions(version, rate):
+    g = jnp.array([0.5])
+    own, same = (dialects.mxnet(*given, version=version) for given in ((), (rate,)))
+    np.testing.assert_array_equal(own.update(g, own.init(g), g)[0], same.update(g, same.init(g), g)[0])
+
+
+@pytest.mark.parametrize("dialect", ["knet", "dynet", "keras", "caffe"])
+def test_a_traced_bound_of_zero_bounds_nothing(dialect):
+    argument = {"knet": "gclip", "dynet": "clip_threshold", "keras": "clipvalue", "caffe": "clip_gradients"}[dialect]
+    constructor, g = dialects.TABLE[dialect].constructor, jnp.array([50.0, 1.0])
+    rate = {dialects.TABLE[dialect].arguments.learning_rate: 0.1}
+
+    @jax.jit
+    def step(bound):
+        tx = constructor(**rate, **{argument: bound})
+        return tx.update(g, tx.init(g), g)[0]
+
+    free = constructor(**rate, **{argument: 0})
+    np.testing.assert_allclose(step(0.0), free.update(g, free.init(g), g)[0], rtol=1e-6)
+
+
+def test_a_traced_momentum_takes_tensorflows_kernel():
+    g = jnp.array([1e-3])
+
+    def step(momentum):
+        tx = dialects.tf_keras_legacy(0.1, momentum=momentum, epsilon=1e-3)
+        return float(tx.update(g, tx.init(g), g)[0][0])
+
+    assert step(0.0) == pytest.approx(-0.1 * 1e-3 / (np.sqrt(1e-7) + 1e-3), rel=1e-5)
+    assert step(jnp.zeros(())) == pytest.approx(-0.1 * 1e-3 / np.sqrt(1e-7 + 1e-3), rel=1e-5)

@@ -18,14 +18,25 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 import rmsprop_optax
-from rmsprop_optax import _text, plots
+from rmsprop_optax import _text, differences, plots
 from rmsprop_optax.__main__ import main
 from rmsprop_optax.dialects import TABLE
-from rmsprop_optax.differences import DECAY, EPS, LEARNING_RATE, WEIGHTS, bufferless, movements, settings, stream, words
+from rmsprop_optax.differences import (
+    DECAY,
+    EPS,
+    LEARNING_RATE,
+    REFUSED,
+    WEIGHTS,
+    _bufferless,
+    movements,
+    settings,
+    stream,
+    words,
+)
 
 PAIRS = list(itertools.combinations(TABLE, 2))
-BUFFERED = [name for name in TABLE if name not in bufferless(TABLE)]
-EQUAL = "rules are equal for real parameters: the same numbers for both give the same steps."
+BUFFERED = [name for name in TABLE if name not in _bufferless(TABLE)]
+EQUAL = "rules are equal for real parameters: the same numbers and no other option give the same steps."
 
 WORDS = {
     ("pytorch", "keras"): [
@@ -70,6 +81,29 @@ WORDS = {
         "Only optax takes initial_scale, eps_in_sqrt, nesterov, bias_correction.",
         "Defaults: eps=1e-08 in optax; epsilon=1e-10 in sonnet.",
     ],
+    ("tensorflowjs", "sonnet"): [
+        f"The {EQUAL}",
+        "Centered, tensorflowjs subtracts epsilon under the root.",
+        "Defaults: epsilon=1e-07 in tensorflowjs; epsilon=1e-10 in sonnet.",
+    ],
+    ("dynet", "lasagne"): [
+        "By default dynet has clip_threshold=5.0.",
+        "Defaults: learning_rate=0.1, rho=0.95, eps=1e-20 in dynet; learning_rate=1.0, rho=0.9, epsilon=1e-06 in "
+        "lasagne.",
+    ],
+    ("oneflow", "bitsandbytes"): [
+        "oneflow divides by √(nu + eps), bitsandbytes by √nu + eps.",
+        "Only oneflow takes centered.",
+        "Defaults: lr=0.001 in oneflow; lr=0.01 in bitsandbytes.",
+    ],
+    ("keras2", "tf1"): [
+        "keras2 divides by √nu + epsilon, tf1 by √(nu + epsilon).",
+        "The mean square starts from 0 in keras2, from 1 in tf1.",
+        "keras2 has no momentum; tf1 has momentum, with the learning rate before the buffer.",
+        "Only keras2 takes decay (not that of tf1), clipnorm, clipvalue, version.",
+        "Only tf1 takes centered.",
+        "Defaults: lr=0.001, epsilon=None in keras2; learning_rate (none), epsilon=1e-10 in tf1.",
+    ],
     ("pfrl", "sonnet"): [
         f"Without momentum and weight decay the {EQUAL}",
         "With momentum, the learning rate comes after the buffer in pfrl, before it in sonnet: they part when the "
@@ -85,11 +119,16 @@ def test_words(a, b):
     assert words(a, b) == WORDS[a, b]
 
 
-def test_words_for_special_momentum(monkeypatch):
+@pytest.mark.parametrize(("name", "argument"), [(name, argument) for name in REFUSED for argument in REFUSED[name]])
+def test_what_is_taken_only_to_refuse_it(name, argument):
+    with pytest.raises(ValueError, match=f"{argument}="):
+        TABLE[name].constructor(**{argument: {"momentum": 0.9, "centered": True}[argument]})
+
+
+def test_words_for_special_momentum():
     lasagne = "lasagne has no momentum"
     centered = "mxnet has momentum only where centered, with the learning rate before the buffer"
     assert f"{lasagne}; {centered}." in words("lasagne", "mxnet")
-    monkeypatch.setitem(TABLE, "climin", TABLE["climin"]._replace(momentum="before, Nesterov"))
     nesterov = "climin has Nesterov momentum, with the learning rate before the buffer"
     assert f"{nesterov}; {lasagne}." in words("climin", "lasagne")
     assert f"tf1 has momentum, with the learning rate before the buffer; {nesterov}." in words("tf1", "climin")
@@ -161,10 +200,7 @@ def check_against_reference(name, given, rates, got):
         np.testing.assert_allclose(got[weight], way, rtol=0, atol=1e-4 * np.abs(way).max())
 
 
-TRANSCRIBED = [name for name in TABLE if hasattr(references, name)]
-
-
-@pytest.mark.parametrize("name", TRANSCRIBED)
+@pytest.mark.parametrize("name", TABLE)
 def test_movements_are_those_of_the_transcription(name):
     momentum = 0.9 if name in BUFFERED else 0.0
     got = moved(tuple(BUFFERED) if momentum else tuple(TABLE), momentum)[name]
@@ -241,10 +277,17 @@ def test_a_page_can_be_read_on_a_terminal(name, capsys):
     assert out.startswith(f"dialects.{name}(")
     assert re.search(r"\\|&|math::|\{[^}]{6,}|Args:|Returns:|Example:", out) is None
     assert "_{t+1} = " in out
+    assert re.search(r"``|:\w+:`", out) is None
     assert "·" in out
     for argument in filter(None, TABLE[name].arguments):
         assert f"\n  {argument}: " in out
     assert " ".join(f"Source: {TABLE[name].source}".split()) in " ".join(out.split())
+
+
+def test_text_has_no_markup():
+    assert _text._plain("With ``foreach``, :func:`rmsprop_optax.rmsprop` and :func:`~a.b`.") == (
+        "With foreach, rmsprop_optax.rmsprop and a.b."
+    )
 
 
 def test_equations_are_plain_text():
@@ -341,6 +384,7 @@ def test_epsilons_between_sum_and_mean(capsys):
 # command line: what its one line of error names
 ERRORS = {
     "dialects adam": ["'adam'", *TABLE],
+    "dialects pytroch": ["'pytroch'", "did you mean pytorch?"],
     "dialects --own-defaults": ["--own-defaults", "two dialects"],
     "dialects pytorch --plot x.png": ["--plot", "two dialects"],
     "dialects pytorch pytorch --momentum 0": ["--momentum", "two dialects"],
@@ -354,6 +398,8 @@ ERRORS = {
     "epsilon --inside 1 --clip 1": ["--inside", "no other"],
     "epsilon --inside -1": ["eps_root=-1.0", "at least 0"],
     "epsilon --outside nan": ["eps=nan"],
+    "epsilon --outside 1e300": ["eps=1e+300", "too large"],
+    "epsilon --mean-to-sum 1000000 --inside 1e300": ["eps_root=1e+300", "too large"],
     "epsilon --inside 1 --range 2 1": ["low=2.0", "high=1.0"],
     "epsilon --inside much": ["--inside", "'much'"],
     "epsilon --sum-to-mean 32": ["name what to convert"],
@@ -377,11 +423,23 @@ def test_an_error_is_one_line(line, capsys):
     assert [word for word in ERRORS[line] if word not in err] == []
 
 
-@pytest.mark.parametrize(("file", "words"), [("none/x.png", "No such file"), ("x.foo", "'foo' is not supported")])
-def test_a_plot_that_cannot_be_written(file, words, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("none/x.png", "there is no folder"),
+        ("x.foo", ".pdf, "),
+        ("x", ".pdf, "),
+        ("", "this is a folder"),
+        ("folder.png", "this is a folder"),
+    ],
+)
+def test_a_plot_that_cannot_be_written(file, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(differences, "movements", None)  # nothing is computed
+    (tmp_path / "folder.png").mkdir()
     with pytest.raises(SystemExit):
         main(["dialects", "pytorch", "keras", "--plot", str(tmp_path / file)])
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
     assert err.startswith(f"python -m rmsprop_optax: --plot {tmp_path / file}: ")
     assert words in err
     assert err.count("\n") == 1

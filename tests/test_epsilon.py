@@ -48,6 +48,7 @@ def test_rescaled_options_leave_every_step(factor, denominator):
 def test_only_what_was_given_comes_back():
     assert rescaled(2.0, eps=0.0, eps_root=3) == {"eps": 0.0, "eps_root": 12.0}
     assert rescaled(2.0, eps=1, clip=None) == {"eps": 2.0}
+    assert rescaled(1e200, eps_root=1e-300) == {"eps_root": pytest.approx(1e100)}
 
 
 def test_the_mean_of_a_batch():
@@ -129,6 +130,18 @@ def test_no_epsilon_needs_none():
         (lambda: rescaled(math.inf, eps=1.0), ValueError, ["factor=inf"]),
         (lambda: rescaled(1.0, eps=-1.0), ValueError, ["eps=-1.0", "at least 0"]),
         (lambda: rescaled(1.0, eps_root="1"), TypeError, ["eps_root='1'", "number"]),
+        (lambda: rescaled("a", eps=1.0), TypeError, ["factor='a'", "number"]),
+        (lambda: rescaled(None, eps=1.0), TypeError, ["factor=None", "number"]),
+        (lambda: rescaled(10**400, eps=1.0), ValueError, ["factor=1000"]),
+        (lambda: rescaled(1e200, eps_root=1.0), ValueError, ["factor=1e+200", "too large", "eps_root=1.0"]),
+        (lambda: rescaled(1e200, eps=1e200), ValueError, ["too large", "eps=1e+200"]),
+        (lambda: sum_to_mean("32", eps=1.0), TypeError, ["batch_size='32'", "number"]),
+        (lambda: sum_to_mean(True, eps=1.0), TypeError, ["batch_size=True", "number"]),
+        (lambda: sum_to_mean(10**400, eps=1.0), ValueError, ["batch_size=1000"]),
+        (lambda: nearest_eps(1.0, "a"), TypeError, ["low='a'", "number"]),
+        (lambda: nearest_eps(1.0, 0.0, None), TypeError, ["high=None", "number"]),
+        (lambda: nearest_eps_root(1e300), ValueError, ["eps=1e+300", "too large"]),
+        (lambda: nearest_eps_root(1e100, 1e250), ValueError, ["eps=1e+100", "low=1e+250", "too large"]),
         (lambda: sum_to_mean(0, eps=1.0), ValueError, ["batch_size=0", "at least 1"]),
         (lambda: sum_to_mean(2.5, eps=1.0), ValueError, ["batch_size=2.5", "whole"]),
         (lambda: mean_to_sum(math.inf, eps=1.0), ValueError, ["batch_size=inf", "whole"]),

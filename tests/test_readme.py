@@ -22,7 +22,7 @@ def test_examples_run_one_after_the_other():
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     assert float(names["params"]["w"][0]) < 1
     assert jax.numpy.isfinite(names["loss"])
 

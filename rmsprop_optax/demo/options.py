@@ -32,7 +32,8 @@ def choose(names: Iterable[str], settings: Iterable[str]) -> dict[str, Choice]:
     Args:
       names: rows of the table; one that is named twice counts once.
       settings: ``argument=value`` for every dialect, ``dialect.argument=value`` for one; the value is a Python number,
-        or true, false, none in any case. The more special setting wins, of two alike the last.
+        or true, false, none in any case, and any text where the default is text. The more special setting wins, of two
+        alike the last.
 
     Raises:
       UsageError: a setting cannot be read or belongs to no dialect, or a dialect refuses it.
@@ -41,10 +42,10 @@ def choose(names: Iterable[str], settings: Iterable[str]) -> dict[str, Choice]:
       >>> choose(["tf1", "pytorch"], ["momentum=0.9", "pytorch.lr=0.1"])["pytorch"].arguments["lr"]
       0.1
     """
-    common: dict[str, Any] = {}
-    special: dict[str, dict[str, Any]] = {name: {} for name in names}
+    common: dict[str, str] = {}
+    special: dict[str, dict[str, str]] = {name: {} for name in names}
     for setting in settings:
-        key, equals, value = setting.partition("=")
+        key, equals, _ = setting.partition("=")
         dialect, dot, argument = key.rpartition(".")
         if not (equals and argument):
             raise UsageError(f"--set {setting}: write argument=value or dialect.argument=value.")
@@ -52,11 +53,14 @@ def choose(names: Iterable[str], settings: Iterable[str]) -> dict[str, Choice]:
             raise UsageError(
                 f"--set {setting}: {dialect!r} is not among the dialects of this run: {', '.join(special)}."
             )
-        (special[dialect] if dot else common)[argument] = _literal(setting, value)
+        (special[dialect] if dot else common)[argument] = setting
     return {name: _build(name, common | own) for name, own in special.items()}
 
 
-def _literal(setting: str, value: str) -> Any:
+def _value(setting: str, default: Any) -> Any:
+    value = setting.partition("=")[2]
+    if isinstance(default, str):
+        return value
     if value.lower() in _WORDS:
         return _WORDS[value.lower()]
     try:
@@ -68,15 +72,16 @@ def _literal(setting: str, value: str) -> Any:
     return literal
 
 
-def _build(name: str, settings: dict[str, Any]) -> Choice:
+def _build(name: str, settings: dict[str, str]) -> Choice:
     constructor = TABLE[name].constructor
     parameters = inspect.signature(constructor).parameters
     for argument in settings:
         if argument not in parameters:
             raise UsageError(f"--set {argument}: {name} has no such argument; it has {', '.join(parameters)}.")
     defaults = {k: LEARNING_RATE if p.default is p.empty else p.default for k, p in parameters.items()}
+    arguments = defaults | {k: _value(setting, defaults[k]) for k, setting in settings.items()}
     try:
-        tx = constructor(**defaults | settings)
+        tx = constructor(**arguments)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: {error}") from error
-    return Choice(tx, defaults | settings)
+    return Choice(tx, arguments)

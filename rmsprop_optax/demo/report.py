@@ -81,7 +81,10 @@ def _is_ours(results: Path) -> bool:
 
 
 def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice], runs: Mapping[str, Run]) -> None:
-    """Every epoch of every run as JSON, with what it takes to repeat it; a number that is not finite is ``null``."""
+    """Every epoch of every run as JSON, with what it takes to repeat it.
+
+    A number that is not finite is ``null`` in an epoch, and a word among the arguments.
+    """
     results = {
         "written_by": _AUTHOR,
         "arguments": arguments,
@@ -93,7 +96,7 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
         "device": jax.devices()[0].device_kind,
         "runs": {
             name: {
-                "arguments": choices[name].arguments,
+                "arguments": {k: _word_or_number(v) for k, v in choices[name].arguments.items()},
                 "seconds_per_epoch": seconds_per_epoch(run),
                 "diverged_in_epoch": diverged_in(run),
                 "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items()} for row in run],
@@ -103,3 +106,7 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
     }
     text = json.dumps(results, indent=2, allow_nan=False, default=str)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def _word_or_number(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

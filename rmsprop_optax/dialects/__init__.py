@@ -164,8 +164,8 @@ TABLE: dict[str, Dialect] = {row.constructor.__name__: row for row in _ROWS}
 NOT_REPRODUCED: dict[str, str] = {
     "CNTK": "each weight has a step of its own, grown and shrunk by the signs of gradients as in rprop, and every "
     "array's steps are divided by their mean: a reduction, not an update of one entry",
-    "Keras 2.9 and 2.10, optimizer_experimental, centered": "a bug: the mean is that of g², and its square is "
-    "subtracted from the mean square for good",
+    "Keras 2.9 and 2.10, optimizer_experimental": "centered, a bug: the mean is that of g², and its square is "
+    "subtracted from the mean square for good; else `pytorch` without its weight decay",
     "Caffe2's RmsPropOptimizer": "a bug: the momentum is momentum·lr; `caffe2` is the operator below it",
     "bitsandbytes' RMSprop8bit": "the rule of `bitsandbytes` with a quantised state; on CUDA, a bug: weight decay "
     "enters the mean square alone",

@@ -31,9 +31,11 @@ def beside_root(name: str, epsilon: Any) -> dict[str, Any]:
 
 
 def clip(name: str, bound: Any, link: Callable[[Any], optax.GradientTransformation]) -> optax.GradientTransformation:
-    """``link(bound)``, and nothing at all where ``bound`` is off."""
+    """``link(bound)``, and nothing at all where ``bound`` is off; a dynamic 0 bounds nothing either."""
     bound = _numbers.check_unless_off("clip", bound, name=name)
-    return optax.identity() if bound is None else link(bound)
+    if bound is None:
+        return optax.identity()
+    return link(bound if _numbers.is_static(bound) else jnp.where(bound == 0, jnp.finfo(bound.dtype).max, bound))
 
 
 def by_norm_of_each(bound: Any) -> optax.GradientTransformation:
@@ -89,16 +91,25 @@ def add_signs(name: str, l1: Any) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, params: _tree.lift(one, updates, _needed(params))[0])
 
 
-def parse(version: str) -> tuple[int, ...]:
+def parse(version: str, *, since: tuple[int, ...], until: tuple[int, ...]) -> tuple[int, ...]:
     """A version in digits and dots, as numbers that compare.
 
+    Args:
+      version: what the user gave.
+      since: the first that the rule is known of.
+      until: the last, with all that begin like it.
+
     Raises:
-      ValueError: it is not one.
+      ValueError: it is not one, or out of the range.
     """
+    first, last = (".".join(map(str, end)) for end in (since, until))
     try:
-        return tuple(int(part) for part in version.split("."))
+        release = tuple(int(part) for part in version.split("."))
     except (AttributeError, ValueError):
-        raise ValueError(f'version must be digits and dots, such as "1.9.1", got {version!r}.') from None
+        release = ()
+    if not since <= release or release[: len(until)] > until:
+        raise ValueError(f'version must be digits and dots from "{first}" to "{last}", got {version!r}.')
+    return release
 
 
 def _needed(params: Any) -> Any:
@@ -108,11 +119,14 @@ def _needed(params: Any) -> Any:
 
 
 def refuse(framework: str, **ignored: Any) -> None:
-    """Raise for an option that the framework takes and does not use.
+    """Raise for an option that the framework has in its signature and nowhere else.
 
     Raises:
       ValueError: naming it.
     """
     for name, value in ignored.items():
         if not _numbers.is_off(value):
-            raise ValueError(f"{framework} takes {name} and does not use it, got {name}={value!r}: drop it.")
+            raise ValueError(
+                f"{framework} has no {name} but in its signature, got {name}={value!r}: drop it. (Under "
+                "optax.inject_hyperparams a 0 is an array like any other: name it in static_args.)"
+            )

@@ -24,7 +24,7 @@ def burn(
       v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
       b_t &= momentum \cdot b_{t-1} + g_t / (\sqrt{v_t} + epsilon), \qquad p_{t+1} = p_t - lr_t \cdot b_t
 
-    PyTorch's rule with other defaults: momentum is 0.9, where everyone else's is 0. Differs on purpose: the centered
+    PyTorch's rule with other defaults: momentum is 0.9, where PyTorch's is 0. Differs on purpose: the centered
     variance is computed without cancellation. ``grad_clipping`` is a link before this one.
 
     Args:

@@ -53,7 +53,8 @@ def climin(
       step_rate: at least 0; a number or a schedule, which then multiplies what has adapted.
       decay: the weight of the old mean square, in [0, 1).
       momentum: in [0, 1); 0 has no buffer, except where steps adapt.
-      step_adapt: in [0, 1); ``False`` or 0 is off.
+      step_adapt: in [0, 1); ``False`` or 0 is off. Where ``optax.inject_hyperparams`` is to leave it off, name it and
+        the limits in ``static_args``.
       step_rate_min: the smallest adapted step rate, at least 0.
       step_rate_max: the largest.
 
@@ -70,11 +71,11 @@ def climin(
       >>> params = jnp.array([1.0])
       >>> updates, state = tx.update(params, tx.init(params))
       >>> params = optax.apply_updates(params, updates)
-      >>> [round(float(p[0]), 3) for p in (params, nesterov_eval_params(params, state, 0.5))]
+      >>> [round(float(p[0]), 3) for p in (params, nesterov_eval_params(state, params, 0.5))]
       [0.85, 0.9]
 
     Source:
-      BRML/climin 00eea60: climin/rmsprop.py.
+      BRML/climin 2215b1a: climin/rmsprop.py.
     """
     step_rate = rate("step_rate", step_rate)
     if _numbers.is_off(step_adapt):
@@ -82,12 +83,19 @@ def climin(
         _numbers.needs("step_rate_max", not _is_inf(step_rate_max), "step_adapt", step_adapt)
         nesterov = not _numbers.is_off(momentum)
         return rmsprop(step_rate, decay, eps_root=1e-8, initial_value=1.0, momentum=momentum, nesterov=nesterov)
+    step_rate_min = _numbers.check("step_rate", step_rate_min, name="step_rate_min")
+    if not _is_inf(step_rate_max):
+        step_rate_max = _numbers.check("step_rate", step_rate_max, name="step_rate_max")
+    if all(map(_numbers.is_static, (step_rate_min, step_rate_max))) and not step_rate_min <= step_rate_max:
+        raise ValueError(
+            f"step_rate_min must be at most step_rate_max, got {step_rate_min} and {step_rate_max}: exchange them."
+        )
     steps = _adaptive_steps(
         step_rate if callable(step_rate) else lambda _: step_rate,
         _numbers.check("momentum", momentum),
-        _numbers.check("shrink", step_adapt, name="step_adapt"),
-        _numbers.check("gain", step_rate_min, name="step_rate_min"),
-        math.inf if _is_inf(step_rate_max) else _numbers.check("gain", step_rate_max, name="step_rate_max"),
+        _numbers.check("step_adapt", step_adapt),
+        step_rate_min,
+        step_rate_max,
     )
     rms = scale_by_rms(decay, eps_root=1e-8, initial_value=1.0)
     return _tree.in_float32(optax.chain(rms, _tree.per_component(steps), optax.scale(-1.0)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import optax
 
-from rmsprop_optax._numbers import check
+from rmsprop_optax._numbers import check, is_off
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import in_float32
 from rmsprop_optax.dialects._links import beside_root, clip, inverse_time, parse, under_root
@@ -28,7 +28,7 @@ def keras2(
 
     Up to 1.0.2 epsilon stood under the root and was 1e-6; from 1.0.3 on it is added to the root, 1e-8 up to 2.1.2 and
     1e-7 after. ``clipnorm`` is of all gradients together, unlike later. 2.3 calls ``lr`` ``learning_rate``. ``decay``
-    came with 1.1.0 and ``clipvalue`` with 0.2.0; Keras up to 1.0.2 swallows what it does not know.
+    came with 1.1.0 and ``clipvalue`` with 0.2.0; Keras ignores what came later; this raises.
 
     Args:
       lr: at least 0; a number or a schedule.
@@ -55,7 +55,12 @@ def keras2(
     Source:
       keras-team/keras 0.1.0 to 2.3.1: keras/optimizers.py.
     """
-    release = parse(version)
+    release = parse(version, since=(0, 1), until=(2, 3, 1))
+    if (release < (1, 1) and not is_off(decay)) or (release < (0, 2) and not is_off(clipvalue)):
+        raise ValueError(
+            f"Keras {version} ignores decay up to 1.0.8 and clipvalue up to 0.1.3, got decay={decay} and "
+            f"clipvalue={clipvalue}: drop them, or take a later version."
+        )
     inside = release < (1, 0, 3)
     if epsilon is None:
         epsilon = 1e-6 if inside else 1e-8 if release < (2, 1, 3) else 1e-7

@@ -1,4 +1,4 @@
-"""MXNet's RMSProp, which has been four rules."""
+"""MXNet's RMSProp, which has been five rules."""
 
 from typing import Any
 
@@ -75,7 +75,9 @@ def mxnet(
     Source:
       apache/mxnet 0.7.0 to 2.0.0.beta1: python/mxnet/optimizer.py, src/operator/optimizer_op-inl.h.
     """
-    release = parse(version)
+    release = parse(version, since=(0, 7), until=(2,))
+    if (0, 9, 3) < release < (0, 9, 5):
+        raise ValueError(f"MXNet 0.9.4 was never released, got version={version!r}: take 0.9.3 or 0.9.5.")
     gradients = clip("clip_gradient", clip_gradient, optax.clip)
     weights = add_weight_decay("l2", wd, name="wd")
     if release < (0, 9, 5):

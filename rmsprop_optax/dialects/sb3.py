@@ -45,7 +45,7 @@ def sb3(
       -0.01971
 
     Source:
-      DLR-RM/stable-baselines3 2.8.0: stable_baselines3/common/sb2_compat/rmsprop_tf_like.py.
+      DLR-RM/stable-baselines3 2.9.2: stable_baselines3/common/sb2_compat/rmsprop_tf_like.py.
     """
     return rmsprop(
         rate("lr", lr),

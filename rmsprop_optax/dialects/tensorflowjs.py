@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from rmsprop_optax._momentum import momentum_buffer
-from rmsprop_optax._numbers import cast, check, real
+from rmsprop_optax._numbers import cast, check, check_flags, real
 from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import in_float32
@@ -52,6 +52,7 @@ def tensorflowjs(
     Source:
       tensorflow/tfjs 4.22.0: tfjs-core/src/optimizers/rmsprop_optimizer.ts.
     """
+    check_flags(centered=centered)
     learning_rate = rate("learningRate", learningRate)
     if not centered:
         return rmsprop(learning_rate, decay, **under_root("epsilon", epsilon), momentum=momentum)

@@ -31,14 +31,16 @@ def tf_keras_legacy(
       p_{t+1} = p_t - mom_t \qquad \text{with momentum}
 
     Two rules in one: a fused kernel with epsilon under the root where there is momentum, and Python code with epsilon
-    beside it where there is none. TensorFlow's documentation has it under the root in both. Differs on purpose: the
-    centered variance is computed without cancellation. TensorFlow replaces an ``epsilon`` of 0 by 1e-7; this raises.
-    The early releases clip by norm before by value, and not in ``apply_gradients``.
+    beside it where there is none. TensorFlow's documentation calls it the epsilon hat of Kingma and Ba, which is the
+    one beside the root. Differs on purpose: the centered variance is computed without cancellation. TensorFlow replaces
+    an ``epsilon`` of 0 by 1e-7; this raises. The early releases clip by norm before by value, and not in
+    ``apply_gradients``.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       rho: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); 0 has no buffer.
+      momentum: in [0, 1); 0 has no buffer. An array, as from ``optax.inject_hyperparams``, takes the kernel whatever
+        its value, as a tensor does in TensorFlow: name ``momentum`` in ``static_args`` where it is 0.
       epsilon: above 0, added beside the root, or under it where there is momentum.
       centered: divide by the standard deviation of the gradients.
       clipnorm: the largest Euclidean norm of each gradient array.

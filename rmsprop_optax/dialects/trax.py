@@ -19,7 +19,7 @@ def trax(
       v_t &= gamma \cdot v_{t-1} + (1 - gamma) \cdot g_t^2, \qquad v_0 = 1 \\
       p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{v_t} + eps)
 
-    The only one that starts from 1 and adds epsilon to the root.
+    Today the only one that starts from 1 and adds epsilon to the root.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
