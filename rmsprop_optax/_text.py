@@ -33,7 +33,7 @@ def overview() -> str:
     for name, row in TABLE.items():
         first, *others = differences._neutral(row, row.denominator).split(", with")
         place = _PLACES.get(row.momentum, row.momentum)
-        rules.append((name, first, differences._neutral(row, row.start), place, row.decay, *_defaults(row)))
+        rules.append((name, first, differences._neutral(row, row.start), place, row.weight_decay, *_defaults(row)))
         rules += [("", f"with{other}", *[""] * 7) for other in others]
     width = max(map(len, TABLE)) + 2
     sources = [_fill(f"{name:{width}}{row.source}", " " * width) for name, row in TABLE.items()]

@@ -88,7 +88,7 @@ def words(a: str, b: str) -> list[str]:
     if one.momentum != two.momentum:
         parts.append("momentum")
         sentences.append(_momentum(a, one, b, two))
-    if one.decay != two.decay:
+    if one.weight_decay != two.weight_decay:
         parts.append("weight decay")
         sentences.append(_weight_decay(a, one, b, two))
     if alike:
@@ -128,10 +128,10 @@ def _has_momentum(row: Dialect) -> bool:
 
 
 def _weight_decay(a: str, one: Dialect, b: str, two: Dialect) -> str:
-    if "none" not in (one.decay, two.decay):
-        return f"Weight decay is {one.decay} in {a}, {two.decay} in {b}."
-    name, row = (b, two) if one.decay == "none" else (a, one)
-    return f"Only {name} has weight decay: {row.decay}."
+    if "none" not in (one.weight_decay, two.weight_decay):
+        return f"Weight decay is {one.weight_decay} in {a}, {two.weight_decay} in {b}."
+    name, row = (b, two) if one.weight_decay == "none" else (a, one)
+    return f"Only {name} has weight decay: {row.weight_decay}."
 
 
 def _takes(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:

@@ -69,7 +69,7 @@ def dialects():
             d.denominator,
             d.start,
             places.get(d.momentum, d.momentum),
-            d.decay,
+            d.weight_decay,
             defaults(d.constructor),
             truth(name),
             d.source,

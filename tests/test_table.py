@@ -86,7 +86,7 @@ def test_where_the_learning_rate_stands(name):
 def test_weight_decay(name):
     row = TABLE[name]
     arguments = [a for a in WEIGHT_DECAY if a in options_of(row)]
-    assert len(arguments) == (row.decay != "none")
+    assert len(arguments) == (row.weight_decay != "none")
     if not arguments:
         return
 
@@ -96,7 +96,7 @@ def test_weight_decay(name):
         nu, before = (float(optax.tree.get(s, "nu")[0]) for s in (state, clean))
         return nu != before, update - none
 
-    kinds = row.decay.split(" or ")
+    kinds = row.weight_decay.split(" or ")
     for kind in kinds:
         options = {
             "L1": {"regularization_type": "L1"},

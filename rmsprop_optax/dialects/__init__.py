@@ -80,7 +80,7 @@ class Dialect(NamedTuple):
       denominator: what the gradient is divided by, in its arguments, ``nu`` and ``var``, the centered one.
       start: what the mean square starts from.
       momentum: where the learning rate stands: ``before`` or ``after`` the momentum buffer, or no buffer.
-      decay: how weight decay is done.
+      weight_decay: how it is done.
       arguments: what the framework calls the numbers.
     """
 
@@ -88,7 +88,7 @@ class Dialect(NamedTuple):
     denominator: str
     start: str
     momentum: str
-    decay: str
+    weight_decay: str
     arguments: Arguments
 
     @property
@@ -97,9 +97,9 @@ class Dialect(NamedTuple):
         return _docs.source(self.constructor)
 
 
-def _row(constructor, denominator, start, momentum, decay, arguments):
+def _row(constructor, denominator, start, momentum, weight_decay, arguments):
     names = (None if name == "-" else name for name in arguments.split())
-    return Dialect(constructor, denominator, start, momentum, decay, Arguments(*names))
+    return Dialect(constructor, denominator, start, momentum, weight_decay, Arguments(*names))
 
 
 _ROWS = (
