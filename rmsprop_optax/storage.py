@@ -193,12 +193,15 @@ def _noise(g: jax.Array, old: jax.Array, count: jax.Array) -> jax.Array:
     """32 bits for each entry that pass for random.
 
     Without the step constant gradients freeze; without the position all zero gradients round alike, and the mean of an
-    array drifts. Positions are added as they are: XLA computes multiplied ones in kernels of their own.
+    array drifts. The last 12 bits of a gradient are left out: another order of summation, in a norm that it was clipped
+    by, is not to change the noise of a whole array. Positions are added as they are: XLA computes multiplied ones in
+    kernels of their own.
     """
     step = count.astype(jnp.uint32) * np.uint32(0x9E3779B9) + np.uint32(0x68E31DA4)
     step = (step ^ (step >> 16)) * np.uint32(0x85EBCA6B)
     step = step ^ (step >> 13)
     gradient = _bits(g.real) ^ (_bits(g.imag) >> 1) if jnp.iscomplexobj(g) else _bits(g)
+    gradient = gradient & np.uint32(0xFFFFF000)
     width = 8 * old.dtype.itemsize
     code = jax.lax.bitcast_convert_type(old, jnp.dtype(f"uint{width}")).astype(jnp.uint32)
     h = (gradient ^ step) + (code << (32 - width))
