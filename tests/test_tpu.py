@@ -3,17 +3,13 @@
 It compiles on any machine with libtpu installed; without, these are skipped. Nothing runs, so nothing is timed.
 """
 
-import math
 import os
 
-import jax
-import numpy as np
-import optax
 import pytest
-from jax.sharding import Mesh, NamedSharding
+from compiled import SHAPES, STEP, collectives, optimizer, step
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import float32_updates, rmsprop, with_remainder
+from rmsprop_optax import rmsprop, with_remainder
 
 pytest.importorskip("libtpu", reason="libtpu is not installed")
 os.environ |= {
@@ -23,52 +19,20 @@ os.environ |= {
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
 TOPOLOGIES = {"v4": "v4:2x2x1", "v5e": "v5e:2x2", "v5p": "v5p:2x2x1", "v6e": "v6e:2x2"}
-SHAPES = [(4096, 4096), (16_777_216,), (50257, 768), (3, 3, 256, 512), (8, 1024, 1536)]
-# Bytes a parameter: parameter and gradient read, parameter written, state read and written.
-STEP = {
-    ("float32", "float32"): 20,
-    ("float32", "bfloat16"): 16,
-    ("float32", "uint8"): 14,
-    ("bfloat16", "float32"): 14,
-    ("bfloat16", "bfloat16"): 10,
-    ("bfloat16", "uint8"): 8,
-}
 
 
 def compiled(tx, shape, dtype, chip="v5e", spec=None):
-    """The update of one array, and its addition, on one chip or sharded over all of a small slice."""
     from jax.experimental import topologies
 
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[chip]).devices
-    mesh = Mesh(np.array(devices if spec else devices[:1]), ("x",))
-    sharding, whole = NamedSharding(mesh, spec or P()), NamedSharding(mesh, P())
-
-    def step(params, state, grads):
-        updates, state = tx.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
-    params = jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-    state = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding if x.ndim else whole),
-        jax.eval_shape(tx.init, params),
-    )
-    with jax.numpy_dtype_promotion("standard"):  # optax adds a float32 update to a bfloat16 parameter
-        program = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, params).compile()
-    text = program.as_text()
-    entry = text[text.index("ENTRY") :]
-    collectives = [op for op in ("all-reduce", "all-gather", "reduce-scatter", "all-to-all") if op in entry]
-    size = math.prod(shape) // (len(devices) if spec else 1)
+    program, entry, size = step(tx, [shape], dtype, devices, spec)
     return {
         "size": size,
         "bytes": program.cost_analysis()["bytes accessed"] / size,
         "fusions": entry.count(" fusion("),
         "temporary": program.memory_analysis().temp_size_in_bytes / size,
-        "collectives": collectives,
+        "collectives": collectives(entry),
     }
-
-
-def optimizer(storage, **options):
-    return float32_updates(rmsprop(0.01, storage=storage, **options))
 
 
 def check(found, expected):
