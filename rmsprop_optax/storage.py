@@ -168,7 +168,7 @@ def decode(g: jax.Array, *stored: jax.Array | None) -> tuple:
 
     It is the widest of the gradient's and the state's dtypes, so neither loses digits; ``None`` is a state that is off.
     """
-    values = [None if s is None else _format(s).decode(s) for s in stored]
+    values = [None if s is None else decoded(s) for s in stored]
     dtype = functools.reduce(np.promote_types, (v.dtype for v in values if v is not None), g.dtype)
     real = _numbers.real(dtype)
     return g.astype(dtype), *(None if v is None else v.astype(dtype if jnp.iscomplexobj(v) else real) for v in values)
@@ -187,6 +187,16 @@ def encode(values: Sequence[Any], like: Sequence[jax.Array | None], g: jax.Array
         return _format(old).encode(value, _noise(g, old, count) if coded else None).astype(old.dtype)
 
     return tuple(map(one, values, like))
+
+
+def decoded(stored: jax.Array) -> jax.Array:
+    """What is stored, in float32 or wider."""
+    return _format(stored).decode(stored)
+
+
+def nearest(x: jax.Array, like: Any) -> jax.Array:
+    """``x``, in float32 or wider, rounded to the nearest number in the format that ``like`` is stored in."""
+    return _format(like).encode(x, _NEAREST).astype(like.dtype)
 
 
 def _noise(g: jax.Array, old: jax.Array, count: jax.Array) -> jax.Array:

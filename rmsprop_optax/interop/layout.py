@@ -1,0 +1,123 @@
+"""The way between a framework's parameters, arrays with names, and a tree of them here.
+
+The user has a function for it already, the one that converts the weights: ``{name: array} → tree``. Slots have the
+weights' shapes, so it converts them too; and since it only moves entries, it can be followed backwards.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+Convert = Callable[[dict[str, Any]], Any]
+
+
+def forward(arrays: Mapping[str, Any], convert: Convert) -> Any:
+    """The tree of a slot, of which every entry of every array has its place.
+
+    Raises:
+      ValueError: ``convert`` fails without the other weights, leaves arrays out, or uses one twice.
+    """
+    labels = dict(enumerate(arrays))
+    marked = _call(convert, {name: np.broadcast_to(np.int32(i), np.shape(arrays[name])) for i, name in labels.items()})
+    sizes = dict.fromkeys(labels, 0)
+    for leaf in jax.tree.leaves(marked):
+        for i, count in _counts(leaf).items():
+            if i not in sizes:
+                raise _moves_only(f"{i} among the entries")
+            sizes[i] += count
+    wrong = [labels[i] for i, size in sizes.items() if size != np.size(arrays[labels[i]])]
+    if wrong:
+        raise ValueError(
+            f"convert must put each entry in one place, got others for {', '.join(wrong[:5])}: a slot that is left out "
+            "or used twice would be lost."
+        )
+    return _call(convert, dict(arrays))
+
+
+def backward(tree: Any, shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> dict[str, np.ndarray]:
+    """The arrays that ``convert`` makes ``tree`` of.
+
+    Raises:
+      ValueError: ``convert`` does more than to move entries, or makes a tree of other leaves or shapes.
+    """
+    sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
+    total = sum(sizes.values())
+    ends = np.cumsum([0, *sizes.values()])
+    places = np.arange(total, dtype=np.int32 if total < 2**31 else np.int64)
+    parts = {name: places[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
+    whither = _call(convert, parts)
+    treedef: Any = jax.tree.structure(whither)
+    leaves, values = jax.tree.leaves(whither), treedef.flatten_up_to(tree)
+    dtype = np.result_type(*(v.dtype for v in values))
+    flat, seen = np.empty(total, dtype), np.zeros(total, bool)
+    for place, value in zip(leaves, values, strict=True):
+        place = np.asarray(place)
+        if place.shape != np.shape(value):
+            raise ValueError(f"convert must make the tree that goes back, got {place.shape} for {np.shape(value)}.")
+        if place.dtype.kind not in "iu" or (place < 0).any() or (place >= total).any() or seen[place].any():
+            raise _moves_only("others")
+        flat[place], seen[place] = np.asarray(value), True
+    if not seen.all():
+        raise _moves_only(f"{total - int(seen.sum())} entries left out")
+    return {name: flat[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
+
+
+def labelled(labels: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> Any:
+    """A tree of labels, as ``optax.partition`` takes it, of a label for each name.
+
+    Raises:
+      ValueError: ``convert`` joins arrays of different labels in one leaf.
+    """
+    kinds = list(dict.fromkeys(labels.values()))
+    marks = {n: np.broadcast_to(np.int32(kinds.index(label)), shapes[n]) for n, label in labels.items()}
+
+    def one(path, leaf):
+        found = [kinds[i] for i in _counts(leaf)]
+        if len(found) > 1:
+            raise ValueError(
+                f"{jax.tree_util.keystr(path)} must come from one parameter group, got {found}: hyperparameters are "
+                "those of a leaf."
+            )
+        return found[0]
+
+    return jax.tree.map_with_path(one, _call(convert, marks))
+
+
+def names_of(names: Iterable[str]) -> list[str]:
+    """The names as a list, of which no two are the same.
+
+    Raises:
+      ValueError: two parameters have one name.
+    """
+    names = list(names)
+    twice = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(set(names)) < len(names) else []
+    if twice:
+        raise ValueError(f"each parameter must have a name of its own, got {', '.join(twice[:5])} more than once.")
+    return names
+
+
+def _counts(marks: Any) -> dict[int, int]:
+    """How often each mark occurs; nearly always there is one, in memory a single number."""
+    marks = np.asarray(marks)
+    if marks.size and marks.min() == marks.max():
+        return {int(marks.min()): marks.size}
+    return dict(zip(*(x.tolist() for x in np.unique(marks, return_counts=True)), strict=True))
+
+
+def _call(convert: Convert, arrays: dict[str, Any]) -> Any:
+    try:
+        return convert(arrays)
+    except KeyError as error:
+        raise ValueError(
+            f"convert must do with the parameters that the optimizer holds, got asked for {error}: buffers, such as "
+            f"running means, have no slot. The parameters are {', '.join(list(arrays)[:5])} …"
+        ) from error
+
+
+def _moves_only(got: str) -> ValueError:
+    return ValueError(
+        f"convert must move entries and change none, got {got}: transpose, reshape, split and concatenate with NumPy "
+        "or JAX, keep the dtype, and leave arithmetic out."
+    )
