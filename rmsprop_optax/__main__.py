@@ -1,13 +1,16 @@
 """``python -m rmsprop_optax``: train a small network with one dialect or several, and see how they differ.
 
-``… dialects`` compares them without training, ``… epsilon`` converts epsilons and thresholds.
+``… dialects`` compares them without training, ``… epsilon`` converts epsilons and thresholds, ``… convert`` a run of
+another framework into a checkpoint.
 """
 
 import argparse
 import difflib
 import importlib.util
+import json
 import math
 import os
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +19,10 @@ from typing import Any, NoReturn
 from rmsprop_optax import _text, differences, epsilon
 from rmsprop_optax.demo.options import LEARNING_RATE, UsageError, choose
 from rmsprop_optax.dialects import TABLE
+from rmsprop_optax.storage import FORMATS
 
-_EXTRA = {"flax": "flax", "matplotlib": "matplotlib", "sklearn": "scikit-learn", "tqdm": "tqdm"}
+_DEMO = ("flax", "matplotlib", "sklearn", "tqdm")
+_EXTRA = {name: name for name in _DEMO} | {"sklearn": "scikit-learn", "orbax.checkpoint": "orbax-checkpoint"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace) -> None:
-    _require(*_EXTRA)
+    _require(*_DEMO)
     from rmsprop_optax import plots
     from rmsprop_optax.demo import data, progress, report, training
 
@@ -131,10 +136,64 @@ def _epsilon(args: argparse.Namespace) -> None:
         raise UsageError(str(error)) from error
 
 
-def _require(*modules: str) -> None:
-    missing = [_EXTRA[module] for module in modules if importlib.util.find_spec(module) is None]
+def _convert(args: argparse.Namespace) -> None:
+    _require("orbax.checkpoint", "tqdm", extra="interop")
+    from tqdm import tqdm
+
+    from rmsprop_optax.interop import convert
+
+    short = {"storage": args.storage, "momentum_storage": args.momentum_storage}
+    try:
+        convert.claimed(args.to, overwrite=args.overwrite)
+        names = None if args.names is None else args.names.read_text().split("\n")
+        run = convert.read(
+            args.file,
+            names=None if names is None else [name.strip() for name in names if name.strip()],
+            convert=_function(args.layout),
+            dialect=args.dialect,
+            optimizer=args.optimizer,
+            model=args.model,
+            config=_config(args.set),
+        )
+        print(convert.report(run))
+        total = convert.nbytes(run)
+        with tqdm(total=total, unit="B", unit_scale=True, desc="converted ", disable=None, leave=False) as bar:
+            tree = convert.save(args.to, run, **short, overwrite=args.overwrite, progress=bar.update)
+    except (OSError, TypeError, ValueError, ImportError) as error:
+        raise UsageError(str(error)) from error
+    print(f"\n{args.to} holds {', '.join(tree)}; {_RESTORE}")
+
+
+_RESTORE = """it is restored with
+  like = {"opt_state": jax.eval_shape(tx.init, params), "params": params, "step": 0}
+  orbax.checkpoint.StandardCheckpointer().restore(path, like)  # an absolute path, and all that the folder holds"""
+
+
+def _function(name: str | None) -> Callable[[dict], Any]:
+    """The function that ``module:function`` or ``file.py:function`` names."""
+    if name is None:
+        return dict
+    module, _, function = name.rpartition(":")
+    try:
+        if module.endswith(".py"):
+            return runpy.run_path(module)[function]
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, KeyError, OSError, ValueError) as error:
+        raise UsageError(f"--layout {name}: module:function or file.py:function; {error!r}") from error
+
+
+def _config(settings: Sequence[str]) -> dict[str, Any] | None:
+    pairs = [setting.partition("=") for setting in settings]
+    try:
+        return {name: json.loads(value) for name, _, value in pairs} or None
+    except ValueError as error:
+        raise UsageError(f"--set {' '.join(settings)}: momentum=0.9, centered=true; {error}") from error
+
+
+def _require(*modules: str, extra: str = "demo") -> None:
+    missing = [_EXTRA[module] for module in modules if importlib.util.find_spec(module.partition(".")[0]) is None]
     if missing:
-        raise UsageError(f"{', '.join(missing)} is not installed: pip install 'rmsprop-optax[demo]'")
+        raise UsageError(f"{', '.join(missing)} is not installed: pip install 'rmsprop-optax[{extra}]'")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -234,6 +293,38 @@ def _add_commands(commands: Any) -> None:
         "--sum-to-mean", type=_whole(1), metavar="N", help="from a loss that is a sum of N terms to its mean"
     )
     loss.add_argument("--mean-to-sum", type=_whole(1), metavar="N", help="from a mean of N terms to their sum")
+
+    interop = commands.add_parser(
+        "convert",
+        help="a run of PyTorch, timm or Keras becomes an Orbax checkpoint",
+        description="Read a checkpoint of another framework, say what is in it, and write parameters, optimizer state "
+        "and step as an Orbax checkpoint. No code in the file is run.",
+        allow_abbrev=False,
+    )
+    interop.set_defaults(run=_convert)
+    interop.add_argument("file", type=Path, help=".pt, .pth, .safetensors, .keras or .weights.h5")
+    interop.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the checkpoint, a new folder")
+    interop.add_argument(
+        "--layout",
+        metavar="MODULE:FUNCTION",
+        help="the function that converts the weights, {name: array} to a tree of parameters; module:function or "
+        "file.py:function (default: names and layouts stay)",
+    )
+    interop.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="the parameters in the optimizer's order, a line each; of Keras the paths of weights in the file",
+    )
+    interop.add_argument("--dialect", type=_dialect, metavar="NAME", help="where the file leaves open whose it is")
+    interop.add_argument("--optimizer", metavar="KEYS", help="where it is in the file, if there are several: a.b.0")
+    interop.add_argument("--model", metavar="KEYS", help="likewise")
+    interop.add_argument(
+        "--set", nargs="+", default=[], metavar="ARGUMENT=VALUE", help="hyperparameters that a Keras file does not have"
+    )
+    for option in ("--storage", "--momentum-storage"):
+        interop.add_argument(option, choices=list(FORMATS), default="float32", help="how it is kept (default: float32)")
+    interop.add_argument("--overwrite", action="store_true", help="replace what is in the folder")
 
 
 def _dialect(name: str) -> str:

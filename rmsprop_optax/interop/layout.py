@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from rmsprop_optax.interop.slots import named, some
+
 Convert = Callable[[dict[str, Any]], Any]
 
 
@@ -30,7 +32,7 @@ def forward(arrays: Mapping[str, Any], convert: Convert) -> Any:
     wrong = [labels[i] for i, size in sizes.items() if size != np.size(arrays[labels[i]])]
     if wrong:
         raise ValueError(
-            f"convert must put each entry in one place, got others for {', '.join(wrong[:5])}: a slot that is left out "
+            f"convert must put each entry in one place, got others for {some(wrong)}: a slot that is left out "
             "or used twice would be lost."
         )
     return _call(convert, dict(arrays))
@@ -47,15 +49,22 @@ def backward(tree: Any, shapes: Mapping[str, tuple[int, ...]], convert: Convert)
     ends = np.cumsum([0, *sizes.values()])
     places = np.arange(total, dtype=np.int32 if total < 2**31 else np.int64)
     parts = {name: places[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
-    whither = _call(convert, parts)
-    treedef: Any = jax.tree.structure(whither)
-    leaves, values = jax.tree.leaves(whither), treedef.flatten_up_to(tree)
-    dtype = np.result_type(*(v.dtype for v in values))
+    whither, values = named(_call(convert, parts)), named(tree)
+    if whither.keys() != values.keys():
+        missing, over = (some([n for n in a if n not in b]) for a, b in ((whither, values), (values, whither)))
+        raise ValueError(
+            "convert must make a tree with the leaves of the slots, got "
+            + (f"{missing}, which these lack" if missing else f"none of {over}")
+            + ": pass the function that made the parameters."
+        )
+    dtype = np.result_type(*(v.dtype for v in values.values()))
     flat, seen = np.empty(total, dtype), np.zeros(total, bool)
-    for place, value in zip(leaves, values, strict=True):
-        place = np.asarray(place)
+    for name, place in whither.items():
+        place, value = np.asarray(place), values[name]
         if place.shape != np.shape(value):
-            raise ValueError(f"convert must make the tree that goes back, got {place.shape} for {np.shape(value)}.")
+            raise ValueError(
+                f"convert must make the tree that goes back, got {place.shape} for {np.shape(value)} at {name}."
+            )
         if place.dtype.kind not in "iu" or (place < 0).any() or (place >= total).any() or seen[place].any():
             raise _moves_only("others")
         flat[place], seen[place] = np.asarray(value), True
@@ -94,7 +103,7 @@ def names_of(names: Iterable[str]) -> list[str]:
     names = list(names)
     twice = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(set(names)) < len(names) else []
     if twice:
-        raise ValueError(f"each parameter must have a name of its own, got {', '.join(twice[:5])} more than once.")
+        raise ValueError(f"each parameter must have a name of its own, got {some(twice)} more than once.")
     return names
 
 
@@ -111,8 +120,8 @@ def _call(convert: Convert, arrays: dict[str, Any]) -> Any:
         return convert(arrays)
     except KeyError as error:
         raise ValueError(
-            f"convert must do with the parameters that the optimizer holds, got asked for {error}: buffers, such as "
-            f"running means, have no slot. The parameters are {', '.join(list(arrays)[:5])} …"
+            f"convert must do with the parameters that the optimizer holds, {some(list(arrays))}, got a KeyError of "
+            f"{error}: buffers, such as running means, have no slot."
         ) from error
 
 

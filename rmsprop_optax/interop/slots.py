@@ -91,7 +91,7 @@ def read(state: Any) -> Slots:
     return Slots(mean_square, mean, _merged("momentum", traces), count, lr_in_momentum(state))
 
 
-def write(like: Any, slots: Slots, *, learning_rate: Any = None) -> Any:
+def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Callable[[int], Any] | None = None) -> Any:
     r"""A state with the slots' numbers: the structure, dtypes, storage and shardings are those of ``like``.
 
     .. math::
@@ -106,6 +106,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None) -> Any:
       slots: trees with the names of the parameters; containers may differ, as a dict and an ``nnx.State`` do.
       learning_rate: the rate of the last step, above 0, a number or a tree of them like the parameters; to be given if
         and only if the momentum buffer holds the rate on one side alone.
+      progress: called with the bytes of each array of the slots once it is written, for a progress bar.
 
     Returns:
       A new tree like ``like``, which shares no memory with the slots.
@@ -121,17 +122,20 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None) -> Any:
       >>> optax.tree.get(state, "trace"), read(state).count
       ({'w': Array([0.5], dtype=float32)}, 100)
     """
-    momentum = _rescaled(slots, lr_in_momentum(like), learning_rate)
+    momentum = rescaled(slots, lr_in_momentum(like), learning_rate)
     given = {"mean_square": named(slots.mean_square), "mean": named(slots.mean), "momentum": named(momentum)}
 
     def tree(olds, function, *slots):
-        def leaf(path, old):
+        def leaf(path: Any, old: Any) -> Any:
             values = [given[slot][_name(path)] for slot in slots]
             if isinstance(old, Components):
-                return Components(
-                    *(_stored(function, o, [getattr(v, p) for v in values]) for p, o in old._asdict().items())
-                )
-            return _stored(function, old, values)
+                parts = ([getattr(v, part) for v in values] for part in Components._fields)
+                new: Any = Components(*(_stored(function, o, part) for o, part in zip(old, parts, strict=True)))
+            else:
+                new = _stored(function, old, values)
+            if progress is not None:
+                progress(values[0].nbytes)
+            return new
 
         return jax.tree.map_with_path(leaf, olds, is_leaf=_is_components)
 
@@ -157,7 +161,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None) -> Any:
     empty = [name for name, x in named(state).items() if isinstance(x, jax.ShapeDtypeStruct)]
     if empty:
         raise ValueError(
-            f"slots must hold all of an abstract state, got no {_some(empty)}: pass tx.init(params) as like."
+            f"slots must hold all of an abstract state, got no {some(empty)}: pass tx.init(params) as like."
         )
     return state
 
@@ -205,7 +209,7 @@ def named(tree: Any) -> dict[str, Any]:
     if len(names) < len(leaves):
         paths = [_name(path) for path, _ in leaves]
         raise ValueError(
-            f"each leaf must have a name of its own, got two of {_some([p for p in names if paths.count(p) > 1])}."
+            f"each leaf must have a name of its own, got two of {some([p for p in names if paths.count(p) > 1])}."
         )
     return names
 
@@ -308,7 +312,7 @@ def lr_in_momentum(state: Any) -> bool | None:
     return found.pop() if found else None
 
 
-def _rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> Any:
+def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> Any:
     """The momentum buffer as it is where the learning rate stands elsewhere."""
     sides = {slots.lr_in_momentum, lr_in_momentum} if slots.momentum is not None else set()
     if sides != {True, False}:
@@ -346,8 +350,8 @@ def _check(given: dict[str, dict[str, Any]], like: Any) -> None:
     for slot, values in given.items():
         places = {name: old for tree in trees[slot] for name, old in named(tree).items()}
         missing, over = ([name for name in a if name not in b] for a, b in ((places, values), (values, places)))
-        wrong += [f"no {slot} of {_some(missing)}"] * bool(missing)
-        wrong += [f"a {slot} of {_some(over)}, for which the state has no place"] * bool(over)
+        wrong += [f"no {slot} of {some(missing)}"] * bool(missing)
+        wrong += [f"a {slot} of {some(over)}, for which the state has no place"] * bool(over)
         wrong += [why for n, old in places.items() if n in values for why in _misfits(slot, n, values[n], old)]
     if wrong:
         raise ValueError(
@@ -369,7 +373,7 @@ def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
     return []
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
