@@ -9,6 +9,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from streams import STEPS, compare, runner, summary
 
 from rmsprop_optax import dialects, rmsprop, scale_by_rms, storage, with_storage
 
@@ -83,52 +84,17 @@ def test_a_signed_format_holds_both_signs_alike():
     np.testing.assert_array_equal(up, -down)
 
 
-# Streams, against float32
+# Streams, against exact arithmetic
 
-N = 2048
-STREAMS = {
-    "normal 1e-6": lambda rng, t, n: 1e-6 * rng.standard_normal((t, n)),
-    "normal 1e-3": lambda rng, t, n: 1e-3 * rng.standard_normal((t, n)),
-    "normal 30": lambda rng, t, n: 30 * rng.standard_normal((t, n)),
-    "constant": lambda rng, t, n: np.full((t, n), 0.1),
-    "student": lambda rng, t, n: 1e-3 * rng.standard_t(3, (t, n)),
-    "sparse .1": lambda rng, t, n: rng.standard_normal((t, n)) * (rng.random((t, n)) < 0.1),
-    "sparse .01": lambda rng, t, n: rng.standard_normal((t, n)) * (rng.random((t, n)) < 0.01),
-}
-STEPS = {0.9: 400, 0.99: 2000, 0.999: 12000}
+
+short = functools.cache(functools.partial(scale_by_rms, eps_root=0.0))
 
 
 @functools.cache
-def roots(stream, decay, name):
-    """What updates were divided by, against float32, after a third of the stream: the mean squares' ratio of means, the
-    root of the mean squared error of the roots' ratio, the relative error of the updates, and the ratio of their sizes.
-    """
-    rng = np.random.default_rng(0)
-    steps = STEPS[decay]
-    tx, exact = (scale_by_rms(decay, eps_root=0.0, storage=s) for s in (name, "float32"))
-
-    @jax.jit
-    def run(states, gradients):
-        def step(states, g):
-            (u, state), (v, other) = tx.update(g, states[0]), exact.update(g, states[1])
-            return (state, other), (u, v)
-
-        return jax.lax.scan(step, states, gradients)
-
-    params = jnp.zeros((N // 64, 64))
-    states, sums = (tx.init(params), exact.init(params)), np.zeros(8)
-    chunk = 100
-    for start in range(0, steps, chunk):
-        gradients = STREAMS[stream](rng, chunk, N).astype(np.float32)
-        states, (u, v) = run(states, jnp.asarray(gradients).reshape(chunk, *params.shape))
-        if start >= steps // 3:
-            g, u, v = (np.asarray(x, np.float64).reshape(chunk, N) for x in (gradients, u, v))
-            g, u, v = (x[g != 0] for x in (g, u, v))
-            nu, nu_exact, ratio = (g / u) ** 2, (g / v) ** 2, v / u
-            summands = nu, nu_exact, (ratio - 1) ** 2, np.ones_like(u), (u - v) ** 2, v**2, np.abs(u), np.abs(v)
-            sums += [x.sum() for x in summands]
-    means = sums[::2] / sums[1::2]
-    return {"bias": means[0] - 1, "root": np.sqrt(means[1]), "update": np.sqrt(means[2]), "size": means[3]}
+def measured(stream, decay, n=2048, steps=None):
+    """What both formats make of a stream, which is drawn once for the two."""
+    updates = {name: runner(short(decay, storage=name), jnp.zeros((n // 64, 64))) for name in SHORT}
+    return compare(stream, decay, updates, n, steps)
 
 
 # The bars: bias, root and update at most, size between; the measured values are a tenth to nine tenths of them.
@@ -142,10 +108,11 @@ BARS = {
 }
 
 
-@pytest.mark.parametrize(("name", "decay"), BARS, ids=str)
+@pytest.mark.parametrize("name", SHORT)
 @pytest.mark.parametrize("stream", ["normal 1e-6", "normal 1e-3", "normal 30"])
+@pytest.mark.parametrize("decay", STEPS)
 def test_stationary_streams_reach_every_bar(stream, decay, name):
-    found, (bias, root, update, size) = roots(stream, decay, name), BARS[name, decay]
+    found, (bias, root, update, size) = summary(measured(stream, decay)[name]), BARS[name, decay]
     assert abs(found["bias"]) <= bias
     assert found["root"] <= root
     assert found["update"] <= update
@@ -154,51 +121,51 @@ def test_stationary_streams_reach_every_bar(stream, decay, name):
 
 # What each stream may cost: bias and root at most. Sparse gradients jitter more, since nu moves between them.
 OTHERS = {
-    ("constant", "uint8"): (0.02, 0.05),
-    ("constant", "bfloat16"): (0.002, 0.004),
-    ("student", "uint8"): (0.02, 0.17),
-    ("student", "bfloat16"): (0.002, 0.03),
-    ("sparse .1", "uint8"): (0.03, 0.2),
-    ("sparse .1", "bfloat16"): (0.002, 0.03),
-    ("sparse .01", "uint8"): (0.03, 0.18),
-    ("sparse .01", "bfloat16"): (0.002, 0.03),
+    "constant": {"uint8": (0.02, 0.05), "bfloat16": (0.002, 0.004)},
+    "student": {"uint8": (0.02, 0.17), "bfloat16": (0.002, 0.03)},
+    "sparse .1": {"uint8": (0.03, 0.2), "bfloat16": (0.002, 0.03)},
+    "sparse .01": {"uint8": (0.03, 0.18), "bfloat16": (0.002, 0.03)},
 }
 
 
-@pytest.mark.parametrize(("stream", "name"), OTHERS)
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("stream", OTHERS)
 @pytest.mark.parametrize("decay", STEPS)
-def test_other_streams_have_no_bias(stream, name, decay):
-    found, (bias, root) = roots(stream, decay, name), OTHERS[stream, name]
+def test_other_streams_have_no_bias(stream, decay, name):
+    found, (bias, root) = summary(measured(stream, decay)[name]), OTHERS[stream][name]
     assert abs(found["bias"]) <= bias
     assert found["root"] <= root
 
 
+# Bias, root and size at most. When the formats were chosen the roots were .157, .587 and .513 in 8 bits and .004, .038
+# and .087 in 16, the sizes 1.03, 1.54 and 1.34 and about 1; the rest is for the scatter of 4096 entries.
+FALLING = {
+    ("uint8", 0.9): (0.02, 0.165, 1.05),
+    ("uint8", 0.99): (0.08, 0.63, 1.60),
+    ("uint8", 0.999): (0.08, 0.56, 1.41),
+    ("bfloat16", 0.9): (0.002, 0.005, 1.002),
+    ("bfloat16", 0.99): (0.01, 0.042, 1.01),
+    ("bfloat16", 0.999): (0.01, 0.095, 1.02),
+}
+
+
 @pytest.mark.parametrize("name", SHORT)
 @pytest.mark.parametrize("decay", STEPS)
-@pytest.mark.parametrize("jump", [1e3, 1e-3])
-def test_the_mean_square_follows_jumps(name, decay, jump):
+def test_gradients_that_fall_as_fast_as_the_average_forgets(decay, name):
+    found, (bias, root, size) = summary(measured("six decades down", decay, 4096)[name]), FALLING[name, decay]
+    assert abs(found["bias"]) <= bias
+    assert found["root"] <= root
+    assert found["size"] <= size
+
+
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("jump", ["jump up", "jump down"])
+@pytest.mark.parametrize("decay", STEPS)
+def test_the_mean_square_follows_jumps(jump, decay, name):
     """After a jump of the scale by 1000, up or down, from one to fourteen times the memory of the average."""
-    rng, memory = np.random.default_rng(0), round(1 / (1 - decay))
-    tx, exact = (scale_by_rms(decay, storage=s) for s in (name, "float32"))
-    read = lambda state: storage.decode(jnp.zeros(()), state.nu)[1].mean()  # noqa: E731
-
-    @jax.jit
-    def run(states, gradients):
-        def step(states, g):
-            states = tx.update(g, states[0])[1], exact.update(g, states[1])[1]
-            return states, tuple(map(read, states))
-
-        return jax.lax.scan(step, states, gradients)
-
-    states = (tx.init(jnp.zeros((128, 64))), exact.init(jnp.zeros((128, 64))))
-    scales = np.repeat([1e-2, 1e-2 * jump], [5 * memory, 14 * memory])
-    ratios = []
-    for part in np.array_split(scales, max(1, len(scales) // 500)):
-        gradients = part[:, None, None] * rng.standard_normal((len(part), 128, 64))
-        states, (got, want) = run(states, jnp.asarray(gradients, jnp.float32))
-        ratios.append(got / want)
-    ratios = np.concatenate(ratios)[6 * memory :]
-    assert np.abs(ratios - 1).max() <= {"uint8": 0.08, "bfloat16": 0.01}[name]
+    memory = round(1 / (1 - decay))
+    count, ratio, *_ = measured(jump, decay, 8192, 16 * memory)[name][:, 3 * memory :]
+    assert np.abs(ratio / count - 1).max() <= {"uint8": 0.08, "bfloat16": 0.01}[name]
 
 
 # In a state
@@ -207,10 +174,11 @@ def test_the_mean_square_follows_jumps(name, decay, jump):
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_is_stored_for_nothing_and_an_entry_that_is_not_finite_marks_itself_alone(name):
     tx = scale_by_rms(storage=name)
+    update = jax.jit(tx.update)
     g = jnp.zeros((4, 4)).at[0, 0].set(jnp.nan).at[1, 1].set(0.5)
     state = tx.init(g)
     for _ in range(50):
-        updates, state = tx.update(g, state)
+        updates, state = update(g, state)
     nu = storage.decode(g, state.nu)[1]
     assert jnp.isnan(nu[0, 0])
     assert jnp.isnan(updates[0, 0])
