@@ -1,6 +1,6 @@
 """Functions of one array, lifted over trees: the only place that knows how a tree is walked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -140,3 +140,47 @@ def _split(x: Any) -> Any:
 
 def _join(x: Any) -> Any:
     return jax.lax.complex(*x) if isinstance(x, Components) else x
+
+
+def is_components(x: Any) -> bool:
+    return isinstance(x, Components)
+
+
+def nodes(tree: Any, kind: Any) -> list:
+    """All parts of a tree, a state, that are of a type."""
+    return [x for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, kind)) if isinstance(x, kind)]
+
+
+def named(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree of parameters, or of one like it, by their paths, as ``"encoder/kernel"``.
+
+    Raises:
+      ValueError: two leaves have one name.
+    """
+    leaves = jax.tree.leaves_with_path(tree, is_leaf=is_components)
+    names = {name_of(path): leaf for path, leaf in leaves}
+    if len(names) < len(leaves):
+        paths = [name_of(path) for path, _ in leaves]
+        twice = [name for name in names if paths.count(name) > 1]
+        raise ValueError(f"each leaf must have a name of its own, got two of {some(twice)}.")
+    return names
+
+
+def name_of(path: tuple) -> str:
+    """The name of a leaf in :func:`named`."""
+    # The array of an nnx.Variable, or in a box of Linen's, is no level of the parameters' tree.
+    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "the parameter"
+
+
+def some(names: list[str]) -> str:
+    """A few names, for an error."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def parameters_of(path: tuple, params: Container[tuple]) -> Iterator[tuple]:
+    """Paths of the parameters that an array of a state may belong to, the likeliest first: its path ends as theirs."""
+    if path and path[-1] in map(jax.tree_util.GetAttrKey, Components._fields):
+        path = path[:-1]
+    return (path[start:] for start in range(len(path) + 1) if path[start:] in params)

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax._tree import Components
+from rmsprop_optax._tree import parameters_of
 
 
 def state_shardings(
@@ -76,13 +76,8 @@ def state_shardings(
 
 def _parameter(path: tuple, leaf: Any, of_params: dict) -> Any:
     """The parameter that an array of a state belongs to: its path ends as that one's, and the shape is the same."""
-    if path and path[-1] in map(jax.tree_util.GetAttrKey, Components._fields):
-        path = path[:-1]
-    for start in range(len(path) + 1):
-        param = of_params.get(path[start:])
-        if param is not None and jax.numpy.shape(param) == leaf.shape:
-            return param
-    return None
+    found = (of_params[key] for key in parameters_of(path, of_params))
+    return next((param for param in found if jax.numpy.shape(param) == leaf.shape), None)
 
 
 def _divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh) -> P:

@@ -16,6 +16,7 @@ import optax as _optax
 from rmsprop_optax import _numbers
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
+from rmsprop_optax._tree import nodes
 from rmsprop_optax.interop import slots as _slots
 from rmsprop_optax.interop.slots import Slots
 
@@ -105,7 +106,7 @@ def _map(moments: Any, trace: Any, state: Any, *others: Any) -> Any:
 
 
 def _check(state: Any, decay: Any) -> Any:
-    moments = _slots.all_of(state, _kinds())
+    moments = nodes(state, _kinds())
     if not moments:
         raise ValueError(
             "a state of optax.rmsprop must be somewhere in it, got none: interop.read and interop.write are for states "

@@ -16,7 +16,7 @@ from rmsprop_optax import storage as _storage
 from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._tree import Components
+from rmsprop_optax._tree import Components, is_components, name_of, named, nodes, some
 
 
 class Slots(NamedTuple):
@@ -68,7 +68,7 @@ def read(state: Any) -> Slots:
       >>> float(slots.mean_square[0]), float(slots.mean[0]), slots.count, slots.lr_in_momentum
       (8.0, 2.0, 1, True)
     """
-    moments, buffers = all_of(state, ScaleByRmsState), all_of(state, MomentumState)
+    moments, buffers = nodes(state, ScaleByRmsState), nodes(state, MomentumState)
     if not moments:
         raise ValueError(
             "a state of this package must be somewhere in what is read, got none: pass the optimizer's state; "
@@ -127,7 +127,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
 
     def tree(olds, function, *slots):
         def leaf(path: Any, old: Any) -> Any:
-            values = [given[slot][_name(path)] for slot in slots]
+            values = [given[slot][name_of(path)] for slot in slots]
             if isinstance(old, Components):
                 parts = ([getattr(v, part) for v in values] for part in Components._fields)
                 new: Any = Components(*(_stored(function, o, part) for o, part in zip(old, parts, strict=True)))
@@ -137,7 +137,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
                 progress(values[0].nbytes)
             return new
 
-        return jax.tree.map_with_path(leaf, olds, is_leaf=_is_components)
+        return jax.tree.map_with_path(leaf, olds, is_leaf=is_components)
 
     def convert(node):
         if isinstance(node, ScaleByRmsState) and node.mu is not None:
@@ -198,50 +198,19 @@ def transfer(state: Any, like: Any, *, learning_rate: Any = None) -> Any:
     return write(like, slots, learning_rate=learning_rate)
 
 
-def named(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree of parameters or of a slot by their paths, as ``"encoder/kernel"``.
-
-    Raises:
-      ValueError: two leaves have one name.
-    """
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=_is_components)
-    names = {_name(path): leaf for path, leaf in leaves}
-    if len(names) < len(leaves):
-        paths = [_name(path) for path, _ in leaves]
-        raise ValueError(
-            f"each leaf must have a name of its own, got two of {some([p for p in names if paths.count(p) > 1])}."
-        )
-    return names
-
-
-def _name(path: tuple) -> str:
-    # The array of an nnx.Variable, or in a box of Linen's, is no level of the parameters' tree.
-    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
-        path = path[:-1]
-    return jax.tree_util.keystr(path, simple=True, separator="/") or "the parameter"
-
-
-def all_of(tree: Any, kind: Any) -> list:
-    return [x for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, kind)) if isinstance(x, kind)]
-
-
-def _is_components(x: Any) -> bool:
-    return isinstance(x, Components)
-
-
 def _each(function: Callable, *trees: Any) -> Any:
     """A function of real arrays over trees, with both parts of what is complex to be put together."""
 
     def leaf(*xs):
-        if _is_components(xs[0]):
+        if is_components(xs[0]):
             return jax.lax.complex(*(function(*parts) for parts in zip(*xs, strict=True)))
         return function(*xs)
 
-    return jax.tree.map(leaf, *trees, is_leaf=_is_components)
+    return jax.tree.map(leaf, *trees, is_leaf=is_components)
 
 
 def _none_of(tree: Any) -> Any:
-    return jax.tree.map(lambda _: optax.MaskedNode(), tree, is_leaf=_is_components)
+    return jax.tree.map(lambda _: optax.MaskedNode(), tree, is_leaf=is_components)
 
 
 def _hosted(x: jax.Array) -> Any:
@@ -290,7 +259,7 @@ def _merged(name: str, trees: list) -> Any:
         kept = [x for x in xs if not is_masked(x)]
         if len(kept) > 1:
             raise ValueError(
-                f"only one optimizer may hold the {name} of {_name(path)}, got {len(kept)}: read each by itself."
+                f"only one optimizer may hold the {name} of {name_of(path)}, got {len(kept)}: read each by itself."
             )
         return kept[0] if kept else optax.MaskedNode()
 
@@ -338,7 +307,7 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> A
 
 def _check(given: dict[str, dict[str, Any]], like: Any) -> None:
     """Compare the slots with what ``like`` has a place for, and say all that is wrong at once."""
-    moments, buffers = all_of(like, ScaleByRmsState), all_of(like, MomentumState)
+    moments, buffers = nodes(like, ScaleByRmsState), nodes(like, MomentumState)
     if not moments:
         raise ValueError("a state of this package must be somewhere in like, got none: pass tx.init(params).")
     trees = {
@@ -361,7 +330,7 @@ def _check(given: dict[str, dict[str, Any]], like: Any) -> None:
 
 
 def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
-    is_split = _is_components(old)
+    is_split = is_components(old)
     shape = old.real.shape if is_split else old.shape
     if np.shape(value) != shape:
         return [f"a {slot} of {name} with shape {np.shape(value)} for {shape}"]
@@ -371,10 +340,6 @@ def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
     if slot == "mean_square" and any((part < 0).any() for part in parts):
         return [f"a {slot} of {name} with negative entries"]
     return []
-
-
-def some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _stored(function: Callable, old: Any, values: list) -> jax.Array:

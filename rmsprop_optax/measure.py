@@ -1,0 +1,289 @@
+"""What a person tuning RMSprop looks at, kept beside the state, array by array."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _numbers, _tree
+from rmsprop_optax import storage as _storage
+from rmsprop_optax._scale import ScaleByRmsState
+
+
+class Layer(NamedTuple):
+    """The measures of one array of parameters, float32 scalars; NaN where there is nothing to measure.
+
+    Attributes:
+      gradient: root mean square of the gradient that came in.
+      update: root mean square of the update that went out.
+      parameter: root mean square of the parameter before the update.
+      learning_rate: what multiplies a normalised gradient in this step; ``1 + momentum`` times that with Nesterov's.
+      lr_min: the least effective learning rate of its entries, ``learning_rate / denominator``.
+      lr_median: their median, of 1024 entries at most, evenly spread.
+      lr_max: the largest.
+      below_eps: the share of entries whose root mean square is less than the epsilons, 0 to 1.
+      silent: the share of entries that no gradient has reached, 0 to 1.
+      warm_up: what the initial value still weighs in the mean square, ``decay^t``, 1 to 0.
+    """
+
+    gradient: Any
+    update: Any
+    parameter: Any
+    learning_rate: Any
+    lr_min: Any
+    lr_median: Any
+    lr_max: Any
+    below_eps: Any
+    silent: Any
+    warm_up: Any
+
+
+class MeasuredState(NamedTuple):
+    """The state of :func:`measured`.
+
+    Attributes:
+      step: int32 scalar, the updates so far.
+      layers: name of an array → :class:`Layer`, as of the last measured step.
+      inner: the optimizer's.
+    """
+
+    step: Any
+    layers: dict[str, Layer]
+    inner: Any
+
+
+_SAMPLE = 1024
+# Gradients that no clipping touches, and mean squares between which float32 has room.
+_TINY, _HUGE = 1e-12, 1e20
+
+
+def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.GradientTransformationExtraArgs:
+    """Let an optimizer keep measures of its gradients, updates, parameters and effective learning rates.
+
+    The updates are those of the optimizer. The effective learning rates come from the optimizer itself: it
+    is asked for the update of a tiny gradient at the least, the median and the largest mean square of each array, with
+    its buffers empty; so they hold for every dialect, epsilon and schedule.
+
+    Args:
+      tx: an optimizer of ours or a chain that holds one. Inside ``optax.MultiSteps``, which passes on every k-th
+        gradient, and not around it.
+      every: measure at every so many steps, from the first on; between them the measures stay.
+
+    Returns:
+      The transformation, with a :class:`MeasuredState` of which :func:`scalars` and :func:`report` make something to
+      read.
+
+    Raises:
+      ValueError: ``every`` is no whole number above 0.
+
+    Example:
+      >>> from rmsprop_optax import rmsprop
+      >>> tx = measured(rmsprop(0.1, eps_root=0.0))
+      >>> params = {"w": jnp.array([3.0, 4.0])}
+      >>> _, state = tx.update({"w": jnp.array([1.0, 10.0])}, tx.init(params), params)
+      >>> layer = state.layers["w"]
+      >>> [round(float(x), 4) for x in (layer.update, layer.learning_rate, layer.lr_min, layer.lr_max)]
+      [0.3162, 0.1, 0.0316, 0.3162]
+    """
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        raise ValueError(f"every must be a whole number above 0, got every={every!r}.")
+    tx = optax.with_extra_args_support(tx)
+
+    def init(params):
+        return MeasuredState(jnp.zeros([], jnp.int32), _nothing(_tree.named(params)), tx.init(params))
+
+    def update(updates, state, params=None, **extra_args):
+        new, inner = tx.update(updates, state.inner, params, **extra_args)
+
+        def measure(layers):
+            sizes = {"gradient": updates, "update": new, "parameter": params}
+            rms = {name: {k: _rms(x) for k, x in _tree.named(tree).items()} for name, tree in sizes.items()}
+            rates = _rates(tx, updates, state.inner, inner, extra_args)
+            found = {k: {name: of[k] for name, of in rms.items() if k in of} | rates.get(k, {}) for k in layers}
+            for k in rates:
+                steps = jnp.where(state.step > 0, every, 1)
+                found[k]["warm_up"] = layers[k].warm_up * found[k]["warm_up"] ** steps
+            return {k: nothing._replace(**found[k]) for k, nothing in _nothing(layers).items()}
+
+        layers = jax.lax.cond(state.step % every == 0, measure, lambda layers: layers, state.layers)
+        return new, MeasuredState(optax.safe_increment(state.step), layers, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def scalars(state: Any) -> dict[str, float]:
+    """The measures as a flat dict of numbers, for TensorBoard, W&B, clu and their like.
+
+    Args:
+      state: any that holds a :class:`MeasuredState`, an ``nnx.Optimizer`` or a ``TrainState`` too.
+
+    Returns:
+      ``"gradient/encoder/kernel"`` and so on → a number, with ``update_ratio``, the update over the parameter,
+      besides the fields of :class:`Layer`; and ``step``. What could not be measured is left out.
+
+    Raises:
+      ValueError: there is no such state in it.
+
+    Example:
+      >>> from rmsprop_optax import rmsprop
+      >>> tx = measured(rmsprop(0.1))
+      >>> _, state = tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}), {"w": jnp.ones(2)})
+      >>> found = scalars(state)
+      >>> found["step"], round(found["update_ratio/w"], 3)
+      (1, 0.316)
+    """
+    states = _tree.nodes(state, MeasuredState)
+    if not states:
+        raise ValueError("measures are kept by measured(tx), got a state without them: wrap the optimizer.")
+    found: dict[str, Any] = {"step": int(jax.tree.leaves(states[0].step)[0])}
+    for measured_state in states:
+        for name, layer in measured_state.layers.items():
+            values = {field: float(jax.tree.leaves(x)[0]) for field, x in layer._asdict().items()}
+            if values["parameter"] > 0:
+                values["update_ratio"] = values["update"] / values["parameter"]
+            found |= {f"{field}/{name}": x for field, x in values.items() if not math.isnan(x)}
+    return found
+
+
+_COLUMNS = {
+    "gradient": "gradient",
+    "update": "update",
+    "parameter": "parameter",
+    "update_ratio": "ratio",
+    "learning_rate": "rate",
+    "lr_min": "eff. min",
+    "lr_median": "median",
+    "lr_max": "max",
+    "below_eps": "below eps",
+    "silent": "silent",
+    "warm_up": "warm-up",
+}
+
+
+def report(state: Any) -> str:
+    """The measures as a table, a line for each array, widths of a terminal.
+
+    Args:
+      state: as for :func:`scalars`.
+
+    Returns:
+      Root mean squares of gradient, update and parameter, and the ratio of the last two; the learning rate, and the
+      effective one of the entries; shares in percent.
+
+    Raises:
+      ValueError: as :func:`scalars`.
+
+    Example:
+      >>> from rmsprop_optax import rmsprop
+      >>> tx = measured(rmsprop(0.1))
+      >>> _, state = tx.update({"w": jnp.ones(2)}, tx.init({"w": jnp.ones(2)}), {"w": jnp.ones(2)})
+      >>> print(report(state))
+      step 1  gradient  update  parameter  ratio  rate  eff. min  median    max  below eps  silent  warm-up
+      w              1   0.316          1  0.316   0.1     0.316   0.316  0.316         0%      0%      90%
+    """
+    found = scalars(state)
+    names = dict.fromkeys(key.partition("/")[2] for key in found if "/" in key)
+    rows = [[f"step {found['step']}", *_COLUMNS.values()]]
+    for name in names:
+        values = {field: found.get(f"{field}/{name}") for field in _COLUMNS}
+        rows.append([name, *(_cell(field, x) for field, x in values.items())])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _cell(field: str, x: float | None) -> str:
+    if x is None:
+        return "-"
+    return f"{x:.0%}" if field in ("below_eps", "silent", "warm_up") else f"{x:.3g}"
+
+
+def _nothing(names: Any) -> dict[str, Layer]:
+    nan = jnp.full((), jnp.nan, jnp.float32)
+    return {name: Layer(*[nan] * len(Layer._fields))._replace(warm_up=jnp.ones_like(nan)) for name in names}
+
+
+def _rms(x: jax.Array) -> jax.Array:
+    square = jnp.square(jnp.abs(x).astype(jnp.float32))
+    return jnp.sqrt(square.mean()) if x.size else jnp.full((), jnp.nan, jnp.float32)
+
+
+def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> dict[str, dict[str, jax.Array]]:
+    """What the optimizer does to a tiny gradient at a few mean squares, array by array."""
+    stored = {name: nu for state in _tree.nodes(after, ScaleByRmsState) for name, nu in _tree.named(state.nu).items()}
+    values = {name: _values(nu) for name, nu in stored.items()}
+    values = {name: nu for name, nu in values.items() if nu.size}
+    tiny = jax.tree.map(lambda u: jnp.full((), _TINY, _numbers.wide(u.dtype)), updates)
+    scalars = jax.tree.map(jnp.zeros_like, tiny)
+    fresh, paths = tx.init(scalars), {path for path, _ in jax.tree.leaves_with_path(scalars)}
+
+    def ask(nus: dict[str, Any], gradients: Any = tiny) -> tuple[dict, dict]:
+        """Mean squares after an update from ``nus``, and the sizes of the updates."""
+        state = _with(nus, fresh, before, paths)
+        u, state = tx.update(gradients, state, scalars, **extra_args)
+        moments = [_tree.named(node.nu) for node in _tree.nodes(state, ScaleByRmsState)]
+        nu = {name: _values(x).ravel()[0] for found in moments for name, x in found.items()}
+        return nu, {name: jnp.abs(x) for name, x in _tree.named(u).items()}
+
+    nu, _ = ask(dict.fromkeys(stored, _HUGE))
+    kept = {name: nu[name] / _HUGE for name in values}
+
+    def at(which):
+        """Effective learning rates at a mean square of each array, which is what becomes of an old one or of g²."""
+        nus = {name: which(values[name]) for name in values}
+        old = {k: jnp.where(kept[k] > 0, x / jnp.where(kept[k] > 0, kept[k], 1), 0.0) for k, x in nus.items()}
+        sizes = {k: jnp.where(kept[k] > 0, _TINY, jnp.maximum(jnp.sqrt(x), _TINY)) for k, x in nus.items()}
+        gradients = jax.tree.map_with_path(
+            lambda path, g: jnp.asarray(sizes.get(_tree.name_of(path), g), g.dtype), tiny
+        )
+        _, u = ask(dict.fromkeys(stored, 0.0) | old, gradients)
+        return {name: u[name] / sizes[name] for name in values}
+
+    rate = {name: x * _HUGE**0.5 for name, x in at(lambda nu: jnp.float32(_HUGE)).items()}
+    eps = {name: rate[name] / x for name, x in at(lambda nu: jnp.float32(_TINY**2)).items()}
+    # The largest mean square has the least rate.
+    least, median, most = at(jnp.max), at(lambda nu: jnp.median(_sampled(nu))), at(jnp.min)
+    return {
+        name: {
+            "learning_rate": rate[name],
+            "lr_min": least[name],
+            "lr_median": median[name],
+            "lr_max": most[name],
+            "below_eps": (nu < eps[name] ** 2).mean(dtype=jnp.float32),
+            "silent": (nu == 0).mean(dtype=jnp.float32),
+            "warm_up": kept[name],
+        }
+        for name, nu in values.items()
+    }
+
+
+def _values(nu: Any) -> jax.Array:
+    """A mean square in float32, both parts of a complex one together."""
+    return jnp.stack([jnp.asarray(_storage.decoded(x), jnp.float32) for x in jax.tree.leaves(nu)])
+
+
+def _sampled(x: jax.Array) -> jax.Array:
+    x = x.ravel()
+    return x[:: -(-x.size // _SAMPLE)]
+
+
+def _with(nus: dict[str, Any], fresh: Any, old: Any, paths: set) -> Any:
+    """A state for scalar parameters: fresh but for the mean squares, and for what is no parameter's, as counts."""
+
+    def moments(node):
+        if not isinstance(node, ScaleByRmsState):
+            return node
+
+        def leaf(path, x):
+            nu = jnp.asarray(nus[_tree.name_of(path)], jnp.float32)
+            return _tree.Components(nu, nu) if _tree.is_components(x) else nu
+
+        return node._replace(nu=jax.tree.map_with_path(leaf, node.nu, is_leaf=_tree.is_components))
+
+    def of_parameter(path):
+        return next(_tree.parameters_of(path, paths), None) is not None
+
+    state = jax.tree.map_with_path(lambda path, new, x: new if of_parameter(path) else x, fresh, old)
+    return jax.tree.map(moments, state, is_leaf=lambda x: isinstance(x, ScaleByRmsState))

@@ -1,0 +1,196 @@
+"""Measures against what they say they are, and wherever an optimizer may stand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from flax.training.train_state import TrainState
+
+from rmsprop_optax import dialects, rmsprop, storage, with_remainder
+from rmsprop_optax.measure import Layer, MeasuredState, measured, report, scalars
+
+RATE = optax.linear_schedule(0.1, 0.01, 10)
+PARAMS = {"a": {"w": jnp.linspace(-1.0, 2.0, 60).reshape(5, 12)}, "b": jnp.full(7, 0.5)}
+
+
+def gradients(step):
+    rng = np.random.default_rng(step)
+    return {
+        "a": {"w": jnp.asarray(10.0 ** rng.uniform(-4, 1, (5, 12)), jnp.float32)},
+        "b": jnp.asarray(rng.standard_normal(7) * (np.arange(7) > 1), jnp.float32),
+    }
+
+
+def trained(tx, steps=5, params=PARAMS, make=gradients):
+    state, update = tx.init(params), jax.jit(tx.update)
+    for step in range(steps):
+        with jax.numpy_dtype_promotion("standard"):  # optax's clipping and schedules
+            updates, state = update(make(step), state, params)
+    return updates, state
+
+
+# Each with the effective learning rate of an entry with this mean square in step 5, and the learning rate itself.
+FIFTH = float(RATE(4))
+CASES = {
+    "optax": (rmsprop(0.1), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
+    "both": (rmsprop(0.1, eps=1e-2, eps_root=1e-3), lambda nu: 0.1 / (np.sqrt(nu + 1e-3) + 1e-2), 0.1),
+    "schedule": (rmsprop(RATE, momentum=0.9), lambda nu: FIFTH / np.sqrt(nu + 1e-8), FIFTH),
+    "pytorch": (dialects.pytorch(0.1, momentum=0.9, eps=1e-3), lambda nu: 0.1 / (np.sqrt(nu) + 1e-3), 0.1),
+    "decays": (rmsprop(0.1, l2=0.1, weight_decay=0.1), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
+    "tf1": (dialects.tf1(0.1, epsilon=1e-2), lambda nu: 0.1 / np.sqrt(nu + 1e-2), 0.1),
+    "centered": (rmsprop(0.1, centered=True, eps_root=1e-4), lambda nu: 0.1 / np.sqrt(nu + 1e-4), 0.1),
+    "corrected": (rmsprop(0.1, bias_correction=True), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
+    "floor": (rmsprop(0.1, floor=0.5), lambda nu: 0.1 / np.maximum(np.sqrt(nu + 1e-8), 0.5), 0.1),
+    "clipped": (
+        optax.chain(optax.clip_by_global_norm(1e-3), rmsprop(0.1)),
+        lambda nu: 0.1 / np.sqrt(nu + 1e-8),
+        0.1,
+    ),
+    "uint8": (rmsprop(0.1, storage="uint8"), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
+    "injected": (
+        optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(RATE),
+        lambda nu: FIFTH / np.sqrt(nu + 1e-8),
+        FIFTH,
+    ),
+    "decay 0": (rmsprop(0.1, decay=0.0), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_effective_learning_rates_are_those_of_the_rule(case):
+    tx, effective, rate = CASES[case]
+    _, state = trained(measured(tx))
+    for name, nu in {"a/w": optax.tree.get(state, "nu")["a"]["w"], "b": optax.tree.get(state, "nu")["b"]}.items():
+        nu = np.asarray(storage.decoded(nu), np.float64)
+        expected = effective(np.array([nu.max(), np.median(nu), nu.min()]))
+        found = state.layers[name]
+        # Some ten roundings of float32.
+        np.testing.assert_allclose([found.lr_min, found.lr_median, found.lr_max], expected, rtol=1e-5)
+        assert float(found.learning_rate) == pytest.approx(rate, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_updates_are_those_without_measures(case):
+    tx = CASES[case][0]
+    (updates, state), (expected, inner) = trained(measured(tx)), trained(tx)
+    # XLA may fuse the two programs in other ways: the last bit.
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), (updates, state.inner), (expected, inner))
+
+
+def test_sizes_and_shares():
+    tx = measured(rmsprop(0.1, eps_root=1e-2))
+    updates, state = trained(tx, 3)
+    layer, grads = state.layers["b"], gradients(2)["b"]
+    for x, found in ((grads, layer.gradient), (updates["b"], layer.update), (PARAMS["b"], layer.parameter)):
+        assert float(found) == pytest.approx(float(np.sqrt(np.mean(np.square(x)))), rel=1e-6)
+    assert float(layer.silent) == pytest.approx(2 / 7)
+    for name, nu in {"a/w": state.inner[1].nu["a"]["w"], "b": state.inner[1].nu["b"]}.items():
+        assert float(state.layers[name].below_eps) == pytest.approx(float((nu < 1e-2).mean()))
+    assert 0 < float(state.layers["a/w"].below_eps) < 1
+
+
+@pytest.mark.parametrize(("options", "expected"), [({"decay": 0.99}, 0.99**7), ({"bias_correction": True}, 0.0)])
+@pytest.mark.parametrize("every", [1, 3])
+def test_warm_up(options, expected, every):
+    _, state = trained(measured(rmsprop(0.1, **options), every=every), 7)
+    assert float(state.layers["b"].warm_up) == pytest.approx(expected, rel=1e-5)
+
+
+def test_measures_stay_between():
+    tx = measured(rmsprop(0.1), every=3)
+    found = [float(trained(tx, steps)[1].layers["b"].gradient) for steps in range(1, 8)]
+    assert found[0] == found[1] == found[2] != found[3] == found[4] == found[5] != found[6]
+
+
+def test_in_a_scan():
+    tx = measured(rmsprop(RATE, momentum=0.9), every=2)
+
+    def step(state, scale):
+        _, state = tx.update(jax.tree.map(lambda p: scale * p, PARAMS), state, PARAMS)
+        return state, state.layers["b"].update
+
+    state, history = jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(1.0, 7.0)))(tx.init(PARAMS))
+    assert int(state.step) == 6
+    assert history.shape == (6,)
+    assert len(set(history.tolist())) == 3
+
+
+def layers(state):
+    [found] = [x for x in jax.tree.leaves(state, is_leaf=is_measured) if is_measured(x)]
+    return found.layers
+
+
+def is_measured(x):
+    return isinstance(x, MeasuredState)
+
+
+PLACES = {
+    "MultiSteps": lambda tx: optax.MultiSteps(measured(tx), 2),
+    "in masked": lambda tx: optax.masked(measured(tx), {"a": True, "b": False}),
+    "around masked": lambda tx: measured(optax.masked(tx, {"a": True, "b": False})),
+    "partition": lambda tx: optax.partition({"x": measured(tx), "y": optax.sgd(0.1)}, {"a": "x", "b": "y"}),
+    "around partition": lambda tx: measured(optax.partition({"x": tx, "y": optax.adam(0.1)}, {"a": "x", "b": "y"})),
+    "apply_if_finite": lambda tx: optax.apply_if_finite(measured(tx), 3),
+    "remainder": lambda tx: with_remainder(measured(tx)),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_wherever_an_optimizer_stands(place):
+    _, state = trained(PLACES[place](rmsprop(0.1, momentum=0.9)), 4)
+    found = layers(state)
+    assert float(found["a/w"].learning_rate) == pytest.approx(0.1, rel=1e-5)
+    if place in ("around masked", "around partition"):
+        assert np.isnan(found["b"].lr_max)
+        assert found["b"].gradient > 0
+
+
+def test_flax_optimizers():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, measured(rmsprop(0.1)), wrt=nnx.Param)
+    optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+    assert scalars(optimizer)["learning_rate/kernel"] == pytest.approx(0.1, rel=1e-5)
+    state = TrainState.create(apply_fn=None, params=PARAMS, tx=measured(rmsprop(0.1)))
+    assert scalars(state.apply_gradients(grads=gradients(0)))["learning_rate/a/w"] == pytest.approx(0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
+@pytest.mark.parametrize("make", [rmsprop, dialects.pytorch])
+def test_other_dtypes(make, dtype):
+    params = {"w": jnp.ones((4, 3), dtype), "empty": jnp.zeros((0, 3), dtype), "scalar": jnp.ones((), dtype)}
+    _, state = trained(measured(make(0.1)), 2, params, lambda step: params)
+    assert float(state.layers["w"].learning_rate) == pytest.approx(0.1, rel=1e-5)
+    assert float(state.layers["scalar"].learning_rate) == pytest.approx(0.1, rel=1e-5)
+    assert np.isnan(state.layers["empty"].lr_max)
+    with jax.numpy_dtype_promotion("standard"):
+        assert "empty" not in "".join(key for key in scalars(state) if key.startswith("lr"))
+
+
+def test_no_parameters_no_ratio():
+    tx = measured(rmsprop(0.1))
+    _, state = tx.update(PARAMS, tx.init(PARAMS))
+    assert not any(key.startswith(("parameter", "update_ratio")) for key in scalars(state))
+
+
+def test_the_report_has_a_line_for_each_array():
+    _, state = trained(measured(rmsprop(0.1)), 3)
+    lines = report(state).splitlines()
+    assert [line.split()[0] for line in lines] == ["step", "a/w", "b"]
+    assert len({len(line) for line in lines}) == 1
+    assert all(len(line) <= 116 for line in lines)
+    assert len(lines[1].split()) == 1 + len(Layer._fields) + 1
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "2"])
+def test_every_is_a_whole_number(every):
+    with pytest.raises(ValueError, match="whole number above 0, got every="):
+        measured(rmsprop(0.1), every=every)
+
+
+def test_a_state_without_measures():
+    with pytest.raises(ValueError, match="wrap the optimizer"):
+        scalars(rmsprop(0.1).init(PARAMS))
