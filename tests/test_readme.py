@@ -1,15 +1,18 @@
 """The README says what is: its examples run, its tables are the tables."""
 
 import inspect
+import json
 import math
 import re
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import test_dialects
 import test_upstream
+from safetensors.numpy import save_file
 
 from rmsprop_optax import recipes, scale_by_rms
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE
@@ -17,14 +20,29 @@ from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def test_examples_run_one_after_the_other():
+def checkpoint(path):
+    """A run of PyTorch's, in the file that the text names."""
+    arrays = {}
+    for i, (name, shape) in enumerate({"conv.weight": (4, 3, 2, 2), "fc.weight": (5, 16)}.items()):
+        arrays |= {f"model.{name}": np.ones(shape, np.float32), f"optimizer.state.{i}.step": np.array(100.0)}
+        arrays[f"optimizer.state.{i}.square_avg"] = np.full(shape, 4.0, np.float32)
+    group = {"params": [0, 1], "param_names": ["conv.weight", "fc.weight"], "lr": 0.01, "alpha": 0.99, "eps": 1e-8}
+    group |= {"weight_decay": 0, "momentum": 0, "centered": False, "capturable": False, "maximize": False}
+    save_file(arrays, path, metadata={"optimizer.param_groups": json.dumps([group])})
+
+
+def test_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    checkpoint("run.safetensors")
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 6
-    assert float(names["params"]["w"][0]) < 1
+    assert len(blocks) == 8
     assert jax.numpy.isfinite(names["loss"])
+    assert names["params"]["Dense_0"]["kernel"].shape == (16, 5)
+    assert names["interop"].read(names["opt_state"]).count == 100
+    assert "Dense_0/kernel" in capsys.readouterr().out
 
 
 def defaults(constructor):
