@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from rmsprop_optax._wrappers import with_storage
-from rmsprop_optax.interop import keras, layout, pytorch
+from rmsprop_optax.interop import bitsandbytes, keras, layout, pytorch
 from rmsprop_optax.interop.slots import Slots, write
 
 
@@ -62,6 +62,8 @@ def read(
         return _read_keras(path, names, convert, config)
     checkpoint = pytorch.load(path)
     state = pytorch.find_optimizer(checkpoint, optimizer)
+    if dialect == "bitsandbytes":
+        state = bitsandbytes.to_pytorch(state)
     known = [name for group in state["param_groups"] for name in group.get("param_names", ())]
     ordered = list(names if names is not None else known)
     try:

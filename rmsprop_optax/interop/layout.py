@@ -21,50 +21,63 @@ def forward(arrays: Mapping[str, Any], convert: Convert) -> Any:
     Raises:
       ValueError: ``convert`` fails without the other weights, leaves arrays out, or uses one twice.
     """
-    labels = dict(enumerate(arrays))
-    marked = _call(convert, {name: np.broadcast_to(np.int32(i), np.shape(arrays[name])) for i, name in labels.items()})
-    sizes = dict.fromkeys(labels, 0)
-    for leaf in jax.tree.leaves(marked):
-        for i, count in _counts(leaf).items():
-            if i not in sizes:
-                raise _moves_only(f"{i} among the entries")
-            sizes[i] += count
-    wrong = [labels[i] for i, size in sizes.items() if size != np.size(arrays[labels[i]])]
-    if wrong:
-        raise ValueError(
-            f"convert must put each entry in one place, got others for {some(wrong)}: a slot that is left out "
-            "or used twice would be lost."
-        )
+    _check(_shapes(arrays), convert)
     return _call(convert, dict(arrays))
 
 
 def backward(tree: Any, shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> dict[str, np.ndarray]:
-    """The arrays that ``convert`` makes ``tree`` of.
+    """The arrays that ``convert`` makes ``tree`` of: where it makes views, the tree is written through them.
 
     Raises:
       ValueError: ``convert`` does more than to move entries, or makes a tree of other leaves or shapes.
     """
-    sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
-    total = sum(sizes.values())
-    ends = np.cumsum([0, *sizes.values()])
-    places = np.arange(total, dtype=np.int32 if total < 2**31 else np.int64)
-    parts = {name: places[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
-    whither, values = named(_call(convert, parts)), named(tree)
-    if whither.keys() != values.keys():
-        missing, over = (some([n for n in a if n not in b]) for a, b in ((whither, values), (values, whither)))
+    values = named(tree)
+    dtype = np.result_type(*(v.dtype for v in values.values()))
+    arrays = {name: np.empty(shape, dtype) for name, shape in shapes.items()}
+    views = named(_call(convert, dict(arrays)))
+    if not all(_root(view) in map(id, arrays.values()) for view in views.values()):
+        return _backward(values, shapes, convert, dtype)
+    _check(shapes, convert)
+    _compare({name: view.shape for name, view in views.items()}, values)
+    for name, view in views.items():
+        view[...] = values[name]
+    return arrays
+
+
+def _root(view: Any) -> int:
+    """Whose memory it is."""
+    while isinstance(view, np.ndarray) and view.base is not None:
+        view = view.base
+    return id(view)
+
+
+def _compare(made: Mapping[str, tuple[int, ...]], values: Mapping[str, Any]) -> None:
+    missing, over = (some([n for n in a if n not in b]) for a, b in ((made, values), (values, made)))
+    if missing or over:
         raise ValueError(
             "convert must make a tree with the leaves of the slots, got "
             + (f"{missing}, which these lack" if missing else f"none of {over}")
             + ": pass the function that made the parameters."
         )
-    dtype = np.result_type(*(v.dtype for v in values.values()))
+    for name, shape in made.items():
+        if shape != np.shape(values[name]):
+            raise ValueError(
+                f"convert must make the tree that goes back, got {shape} for {np.shape(values[name])} at {name}."
+            )
+
+
+def _backward(values: Mapping[str, Any], shapes: Mapping[str, tuple], convert: Convert, dtype: Any) -> dict[str, Any]:
+    """By numbering all entries, whatever ``convert`` does to them."""
+    sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
+    total = sum(sizes.values())
+    ends = np.cumsum([0, *sizes.values()])
+    places = np.arange(total, dtype=np.int32 if total < 2**31 else np.int64)
+    parts = {name: places[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
+    whither = named(_call(convert, parts))
+    _compare({name: np.shape(place) for name, place in whither.items()}, values)
     flat, seen = np.empty(total, dtype), np.zeros(total, bool)
     for name, place in whither.items():
         place, value = np.asarray(place), values[name]
-        if place.shape != np.shape(value):
-            raise ValueError(
-                f"convert must make the tree that goes back, got {place.shape} for {np.shape(value)} at {name}."
-            )
         if place.dtype.kind not in "iu" or (place < 0).any() or (place >= total).any() or seen[place].any():
             raise _moves_only("others")
         flat[place], seen[place] = np.asarray(value), True
@@ -105,6 +118,28 @@ def names_of(names: Iterable[str]) -> list[str]:
     if twice:
         raise ValueError(f"each parameter must have a name of its own, got {some(twice)} more than once.")
     return names
+
+
+def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: np.shape(array) for name, array in arrays.items()}
+
+
+def _check(shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> None:
+    """Follow every array by a mark that costs no memory."""
+    labels = dict(enumerate(shapes))
+    marked = _call(convert, {name: np.broadcast_to(np.int32(i), shapes[name]) for i, name in labels.items()})
+    sizes = dict.fromkeys(labels, 0)
+    for leaf in jax.tree.leaves(marked):
+        for i, count in _counts(leaf).items():
+            if i not in sizes:
+                raise _moves_only(f"{i} among the entries")
+            sizes[i] += count
+    wrong = [labels[i] for i, size in sizes.items() if size != np.prod(shapes[labels[i]], dtype=np.int64)]
+    if wrong:
+        raise ValueError(
+            f"convert must put each entry in one place, got others for {some(wrong)}: a slot that is left out or used "
+            "twice would be lost."
+        )
 
 
 def _counts(marks: Any) -> dict[int, int]:
