@@ -1,7 +1,7 @@
 """``python -m rmsprop_optax``: train a small network with one dialect or several, and see how they differ.
 
 ``… dialects`` compares them without training, ``… epsilon`` converts epsilons and thresholds, ``… convert`` a run of
-another framework into a checkpoint.
+another framework into a checkpoint, ``… plan`` says what a step costs on a TPU.
 """
 
 import argparse
@@ -12,12 +12,12 @@ import math
 import os
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rmsprop_optax import _text, differences, epsilon
-from rmsprop_optax.demo.options import LEARNING_RATE, UsageError, choose
+from rmsprop_optax import _text, differences, epsilon, plan
+from rmsprop_optax.demo.options import LEARNING_RATE, Choice, UsageError, choose
 from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.storage import FORMATS
 
@@ -44,23 +44,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace) -> None:
     _require(*_DEMO)
     from rmsprop_optax import plots
-    from rmsprop_optax.demo import data, progress, report, training
+    from rmsprop_optax.demo import checkpoints, data, progress, report, training
 
     choices = choose(args.dialect, args.set)
     report.claim(args.out)
+    saved = _checkpoints(args, choices)
     train, test = data.digits()
     if args.batch_size > len(train.labels):
         raise UsageError(f"--batch-size {args.batch_size}: there are {len(train.labels)} training images.")
+    sizes = {"epochs": args.epochs, "batch_size": args.batch_size, "seed": args.seed}
     width = max(map(len, choices))
     runs = {}
-    for name, choice in choices.items():
-        rows = training.fit(choice.tx, train, test, epochs=args.epochs, batch_size=args.batch_size, seed=args.seed)
-        runs[name] = list(progress.show(name.ljust(width), rows, args.epochs))
+    try:
+        for name, choice in choices.items():
+            rows = training.fit(choice.tx, train, test, **sizes, **saved[name])
+            runs[name] = list(progress.show(name.ljust(width), rows, args.epochs))
+    except checkpoints.CheckpointError as error:
+        raise UsageError(f"--checkpoint: {error}") from error
     print(f"\n{report.table(runs)}\n")
     report.write(args.out / "results.json", {k: v for k, v in vars(args).items() if k != "run"}, choices, runs)
     title = "A small network learns handwritten digits with RMSprop: one line a dialect"
     plots.curves(runs, title=title).savefig(args.out / "curves.png", dpi=150)
     print(f"curves.png and results.json are in {args.out}")
+
+
+def _checkpoints(args: argparse.Namespace, choices: Mapping[str, Choice]) -> dict[str, dict[str, Any]]:
+    """For each dialect what the training is told about checkpoints."""
+    from rmsprop_optax.demo import report
+
+    if args.checkpoint is None:
+        if args.resume:
+            raise UsageError("--resume: name the folder of the checkpoints with --checkpoint.")
+        return {name: {} for name in choices}
+    _require("orbax.checkpoint")
+    numbers = {"batch_size": args.batch_size, "seed": args.seed}
+    saved = {n: {"checkpoint": args.checkpoint / n, "run": numbers | c.arguments} for n, c in choices.items()}
+    for told in saved.values():
+        report.claim_checkpoints(told["checkpoint"], told["run"], epochs=args.epochs, resume=args.resume)
+    return saved
 
 
 def _dialects(args: argparse.Namespace) -> None:
@@ -238,10 +259,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where curves.png and results.json go (default: %(default)s)",
     )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FOLDER", help="save every epoch there, each dialect in a folder of its own"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last epoch in --checkpoint, if there is one"
+    )
     return parser
 
 
 def _add_commands(commands: Any) -> None:
+    plan.add_command(commands)
     dialects = commands.add_parser(
         "dialects",
         help="the table of all dialects, the page of one, or where several differ",

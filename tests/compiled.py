@@ -31,7 +31,7 @@ def collectives(entry):
     return [op for op in ops if op in entry]
 
 
-def step(tx, shapes, dtype, devices, spec=None):
+def step(tx, shapes, dtype, devices, spec=None, options=None):
     """The update of some arrays, and its addition, on the first of the devices or sharded over all.
 
     Returns:
@@ -50,6 +50,6 @@ def step(tx, shapes, dtype, devices, spec=None):
         jax.eval_shape(tx.init, params),
     )
     with jax.numpy_dtype_promotion("standard"):  # optax adds a float32 update to a bfloat16 parameter
-        program = jax.jit(update, donate_argnums=(0, 1)).lower(params, state, params).compile()
+        program = jax.jit(update, donate_argnums=(0, 1)).lower(params, state, params).compile(compiler_options=options)
     text = program.as_text()
     return program, text[text.index("ENTRY") :], sum(map(math.prod, shapes)) // mesh.size

@@ -81,8 +81,11 @@ def stored(row, storage, momentum_storage="float32"):
     )
 
 
+# Every other dialect as its framework has it; the other half where PLAIN_ROWS is 1, as CI has it for the second
+# interpreter.
+HALF = int(os.environ.get("PLAIN_ROWS", "0"))
 ROWS = [
-    *map(plain, dialects.TABLE),
+    *map(plain, list(dialects.TABLE)[HALF::2]),
     Row("scale_by_rms", scale_by_rms),
     Row("scale_by_rms-centered-corrected", partial(scale_by_rms, centered=True, bias_correction=True)),
     Row("scale_by_gains", partial(gains, learning_rate=0.01)),

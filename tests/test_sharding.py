@@ -50,9 +50,10 @@ def as_told(tree, shardings):
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"), [("2x4", options) for options in OPTIONS] + [("8", "uint8"), ("4x2", "centered")]
+    ("axis_type", "shape", "options"),
+    [("auto", "2x4", options) for options in OPTIONS]
+    + [("explicit", "8", "uint8"), ("explicit", "4x2", "centered"), ("explicit", "2x4", "bfloat16")],
 )
-@pytest.mark.parametrize("axis_type", TYPES)
 def test_a_state_stays_where_it_started(shape, axis_type, options):
     mesh, tx = mesh_of(MESHES[shape], axis_type), rmsprop(0.1, **OPTIONS[options])
     with jax.set_mesh(mesh):

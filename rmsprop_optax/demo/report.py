@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 import rmsprop_optax
+from rmsprop_optax.demo import checkpoints
 from rmsprop_optax.demo.options import Choice, UsageError
 
 _AUTHOR = "python -m rmsprop_optax"
@@ -71,6 +72,31 @@ def claim(folder: Path) -> None:
     if (results.exists() or curves.exists()) and not ours:
         name = results.name if results.exists() else curves.name
         raise UsageError(f"--out {folder}: there is a {name} that this program did not write; name another folder.")
+
+
+def claim_checkpoints(folder: Path, run: Mapping[str, Any], *, epochs: int, resume: bool) -> None:
+    """Make the folder, or find that a run may go on from what is in it.
+
+    Raises:
+      UsageError: it may not, with the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = None if checkpoints.last(folder) is None else checkpoints.position(folder)
+    except OSError as error:
+        raise UsageError(f"--checkpoint {folder}: {error.strerror}.") from error
+    except checkpoints.CheckpointError as error:
+        raise UsageError(f"--checkpoint: {error}") from error
+    if before is None:
+        return
+    if not resume:
+        raise UsageError(f"--checkpoint {folder}: it holds a run; --resume goes on with it, or name another folder.")
+    there, done = before["run"], len(before["rows"]) - 1
+    other = [f"{key} {there.get(key)}, not {value}" for key, value in run.items() if there.get(key) != value]
+    if other:
+        raise UsageError(f"--checkpoint {folder}: it holds a run with {', '.join(other)}; name another folder.")
+    if done > epochs:
+        raise UsageError(f"--epochs {epochs}: there are {done} in {folder} already.")
 
 
 def _is_ours(results: Path) -> bool:

@@ -8,41 +8,72 @@ import functools
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from rmsprop_optax.demo import checkpoints
 from rmsprop_optax.demo.data import Split
 from rmsprop_optax.demo.model import ConvNet
 
 
 def fit(
-    tx: optax.GradientTransformation, train: Split, test: Split, *, epochs: int, batch_size: int, seed: int
+    tx: optax.GradientTransformation,
+    train: Split,
+    test: Split,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    checkpoint: Path | None = None,
+    run: Any = None,
 ) -> Iterator[dict[str, float]]:
-    """Train from scratch; the seed alone decides the first weights and the order of the images.
+    """Train from scratch or from a checkpoint; the seed alone decides the first weights and the order of the images.
+
+    Args:
+      tx: the optimizer.
+      train: what is learnt.
+      test: what is looked at after every epoch.
+      epochs: how many in all, with those before a checkpoint.
+      batch_size: how many images a step takes.
+      seed: of all that is random.
+      checkpoint: a folder for a checkpoint after every epoch; the training goes on from the last one in it.
+      run: anything in JSON that is saved with them.
 
     Yields:
       ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy``, as :func:`evaluate` has them, with the
-      ``epoch`` and the ``seconds`` that its training took: once before training as epoch 0, then after every epoch.
-      Ends early when a loss is no longer finite, for nothing mends that.
+      ``epoch`` and the ``seconds`` that its training took: once before training as epoch 0, then after every epoch,
+      with those before a checkpoint. Ends early when a loss is no longer finite, for nothing mends that.
+
+    Raises:
+      rmsprop_optax.demo.checkpoints.CheckpointError: what is in the folder is of another optimizer, or damaged.
     """
     graph, params = nnx.split(ConvNet(rngs=nnx.Rngs(seed)))
     opt_state = tx.init(params)
     key = jax.random.key(seed)
-    yield {"epoch": 0, **_measure(params, graph, train=train, test=test), "seconds": 0.0}
-    for epoch in range(1, epochs + 1):
-        start = time.perf_counter()
-        params, opt_state = train_epoch(
-            params, opt_state, train, jax.random.fold_in(key, epoch), graph=graph, tx=tx, batch_size=batch_size
-        )
-        jax.block_until_ready(params)
-        seconds = time.perf_counter() - start
-        measured = _measure(params, graph, train=train, test=test)
-        yield {"epoch": epoch, **measured, "seconds": seconds}
-        if not all(map(math.isfinite, measured.values())):
-            return
+    if checkpoint is None or checkpoints.last(checkpoint) is None:
+        rows = [{"epoch": 0, **_measure(params, graph, train=train, test=test), "seconds": 0.0}]
+    else:
+        _, (params, opt_state), position = checkpoints.restore(checkpoint, (params, opt_state))
+        rows = position["rows"]
+    yield from rows
+    with checkpoints.saver(checkpoint) as save:
+        for epoch in range(len(rows), epochs + 1):
+            if not all(map(math.isfinite, rows[-1].values())):
+                return
+            start = time.perf_counter()
+            params, opt_state = train_epoch(
+                params, opt_state, train, jax.random.fold_in(key, epoch), graph=graph, tx=tx, batch_size=batch_size
+            )
+            jax.block_until_ready(params)
+            seconds = time.perf_counter() - start
+            rows.append({"epoch": epoch, **_measure(params, graph, train=train, test=test), "seconds": seconds})
+            save(epoch, (params, opt_state), {"run": run, "rows": rows})
+            yield rows[-1]
 
 
 @functools.partial(jax.jit, static_argnames=("tx", "batch_size"), donate_argnames=("params", "opt_state"))

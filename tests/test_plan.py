@@ -1,0 +1,395 @@
+"""What the plan of a step says, against numbers worked out by hand, and against the TPU's compiler where it is."""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import re
+from collections import Counter
+
+import pytest
+from compiled import optimizer, step
+from jax.sharding import PartitionSpec as P
+
+from rmsprop_optax import plan
+from rmsprop_optax.demo.options import UsageError
+
+ARRAYS = {(1024, 512): 2, (512,): 3}
+COUNT = 2 * 1024 * 512 + 3 * 512
+
+
+def command(*words):
+    parser = argparse.ArgumentParser()
+    plan.add_command(parser.add_subparsers())
+    args = parser.parse_args(["plan", *words])
+    args.run(args)
+
+
+def rows(arrays, topology, **options):
+    return plan.plan(arrays, plan.topology_of(topology), **options)["rows"]
+
+
+# Storage, options → bytes of state and bytes moved, a parameter. Moved: parameter and gradient are read and the
+# parameter is written, 3·4 or 3·2 bytes, and each byte of state is read and written.
+BY_HAND = [
+    ("float32", "float32", {}, 4, 12 + 8),
+    ("float32", "bfloat16", {}, 2, 12 + 4),
+    ("float32", "uint8", {}, 1, 12 + 2),
+    ("bfloat16", "float32", {}, 4, 6 + 8),
+    ("bfloat16", "bfloat16", {}, 2, 6 + 4),
+    ("bfloat16", "uint8", {}, 1, 6 + 2),
+    ("float32", "float32", {"momentum": True}, 4 + 4, 12 + 16),
+    ("float32", "uint8", {"momentum": True, "momentum_storage": "bfloat16"}, 1 + 2, 12 + 6),
+    ("float32", "float32", {"centered": True}, 4 + 8, 12 + 24),
+    ("float32", "uint8", {"centered": True}, 1 + 8, 12 + 18),
+    ("bfloat16", "float32", {"remainder": True}, 4 + 2, 6 + 12),
+    ("bfloat16", "uint8", {"remainder": True, "momentum": True}, 1 + 4 + 2, 6 + 14),
+]
+
+
+@pytest.mark.parametrize(("dtype", "storage", "options", "state", "moved"), BY_HAND, ids=str)
+def test_bytes_by_hand(dtype, storage, options, state, moved):
+    [row] = rows(ARRAYS, "v5e:4x4", dtype=dtype, storage=[storage], **options)
+    assert row["state_per_parameter"] == state
+    assert row["state"] == state * COUNT / 16
+    assert row["parameters"] == COUNT / 16
+    assert row["parameter_bytes"] == (4 if dtype == "float32" else 2) * COUNT / 16
+    assert row["arithmetic"]["moved_per_parameter"] == moved
+    assert row["arithmetic"]["moved"] == moved * COUNT / 16
+    assert row["arithmetic"]["seconds"] == pytest.approx(moved * COUNT / 16 / 819e9)
+
+
+@pytest.mark.parametrize(
+    ("sharding", "topology", "parameters", "state", "moved"),
+    [
+        ("fsdp", "v5e:4x4", 2**17, 2**15, 14 * 2**15),
+        # Read are the chip's parts of parameter and gradient, written is the whole parameter.
+        ("zero1", "v5e:4x4", 2**21, 2**15, 2 * 2**17 + 2 * 2**15 + 2**21),
+        ("replicated", "v5e:4x4", 2**21, 2**19, 14 * 2**19),
+        ("fsdp", "v5p:2x2x4", 2**17, 2**15, 14 * 2**15),
+        # Two devices a chip: what is in parts has twice as many, what is whole is there twice.
+        ("fsdp", "tpu7x:2x2x4", 2**17, 2**15, 14 * 2**15),
+        ("zero1", "tpu7x:2x2x4", 2**22, 2**15, 2 * 2**17 + 2 * 2**15 + 2**22),
+        ("replicated", "tpu7x:2x2x4", 2**22, 2**20, 14 * 2**20),
+    ],
+)
+def test_bytes_of_a_chip(sharding, topology, parameters, state, moved):
+    [row] = rows({(1024, 512): 1}, topology, sharding=sharding, storage=["uint8"])
+    assert (row["parameter_bytes"], row["state"], row["arithmetic"]["moved"]) == (parameters, state, moved)
+    assert row["memory"] == 2 * parameters + state
+    assert row["state_per_parameter"] == 1
+
+
+@pytest.mark.parametrize("sharding", ["fsdp", "zero1"])
+def test_what_does_not_divide_is_whole_everywhere(sharding):
+    found = plan.plan({(7, 30): 2, (32, 3): 1}, plan.topology_of("v5e:4x4"), sharding=sharding, storage=["float32"])
+    assert found["undivided"] == {"arrays": 2, "parameters": 420}
+    assert found["rows"][0]["state"] == 4 * (420 + 96 / 16)
+    assert "whole on every chip: 2 arrays, 420 parameters" in plan.text(found)
+
+
+@pytest.mark.parametrize(
+    ("sharding", "count", "fits"), [("replicated", 1, True), ("replicated", 2, False), ("fsdp", 2, True)]
+)
+def test_what_fits(sharding, count, fits):
+    # 2^30 parameters: 4 GiB each of parameters, gradients and state, where a v5e has 15.75.
+    [row] = rows({(2**15, 2**15): count}, "v5e:2x2", sharding=sharding, storage=["float32"])
+    assert row["memory"] == 12 * 2**30 * count / (4 if sharding == "fsdp" else 1)
+    assert row["fits"] == fits
+
+
+@pytest.mark.parametrize(
+    ("name", "chips", "devices"), [("v5e:16x16", 256, 256), ("v4:2x2x1", 4, 4), ("tpu7x:2x2x1", 4, 8)]
+)
+def test_topologies(name, chips, devices):
+    found = plan.topology_of(name)
+    assert (found.chips, found.devices) == (chips, devices)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("v7:4x4", "there are v4, v5e, v5p, v6e, tpu7x"),
+        ("v5e", "wired in 2 dimensions, as v5e:4x4"),
+        ("v5e:4x4x4", "wired in 2 dimensions"),
+        ("v5p:4x4", "wired in 3 dimensions, as v5p:2x2x4"),
+        ("v5e:0x4", "wired in 2 dimensions"),
+        ("v5e:3x3", "1 or even"),
+        ("v6e:32x32", "a pod of v6e has 256 chips, got 1024"),
+    ],
+)
+def test_no_such_topology(name, said):
+    with pytest.raises(ValueError, match=said):
+        plan.topology_of(name)
+
+
+@pytest.mark.parametrize("parameters", [1e6, 3e7, 1.24e8, 1.3e9, 7e10, 1e12])
+@pytest.mark.parametrize("parts", [1, 16, 256])
+def test_a_transformer_has_the_size_and_divides(parameters, parts):
+    found = plan.transformer(parameters, parts)
+    assert sum(math.prod(shape) * n for shape, n in found.items()) == pytest.approx(parameters, rel=0.02)
+    assert all(max(shape) % parts == 0 for shape in found)
+    width = min(size for shape in found for size in shape if len(shape) == 2)
+    if parameters >= 1e8:
+        assert 32 < width / found[width, 4 * width] < 512
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ([8, 128], {(8, 128): 1}),
+        ([], {(): 1}),
+        ({"a": [[2, 3], [2, 3]], "b": {"c": [3]}}, {(2, 3): 2, (3,): 1}),
+    ],
+)
+def test_trees_of_shapes(tree, expected):
+    assert plan.arrays_of(tree) == expected
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({"w": [8, 0]}, r"got \[8, 0\] at \['w'\]"),
+        ({"w": [8, 1.5]}, "whole numbers"),
+        ({"w": [[True]]}, "whole numbers"),
+        ({"w": [["8"]]}, "whole numbers"),
+        ({"w": 8}, r"got 8 at \['w'\]"),
+        ({"w": [[8], 8]}, r"got 8 at \['w'\]\[1\]"),
+        ({}, "no shape"),
+    ],
+)
+def test_what_is_no_tree_of_shapes(tree, said):
+    with pytest.raises(ValueError, match=said):
+        plan.arrays_of(tree)
+
+
+def test_options_that_do_not_fit():
+    with pytest.raises(ValueError, match="only with momentum"):
+        rows(ARRAYS, "v5e:2x2", momentum_storage="bfloat16")
+    with pytest.raises(ValueError, match="bfloat16, got dtype=float32"):
+        rows(ARRAYS, "v5e:2x2", remainder=True)
+
+
+def compiler(tx, shape, *_):
+    """What it would say, in numbers that are easy to add."""
+    return {"moved": 10 * math.prod(shape), "kernels": 2, "temporary": 1000, "all-gather": 1}
+
+
+def test_what_is_compiled_is_summed_over_the_arrays():
+    [row] = rows(ARRAYS, "v5e:4x4", storage=["uint8"], compiler=compiler)
+    assert row["compiled"] == {
+        "moved": 10 * COUNT,
+        "moved_per_parameter": 160,
+        "seconds": 10 * COUNT / 819e9,
+        "kernels": 10,
+        "collectives": {"all-gather": 5},
+        "temporary": 5000,
+    }
+    assert row["memory"] == 9 * COUNT / 16 + 5000
+
+
+def test_what_the_compiler_has_no_memory_for_does_not_fit():
+    def full(*_):
+        raise MemoryError
+
+    [row] = rows(ARRAYS, "v5e:4x4", storage=["uint8"], compiler=full)
+    assert row["compiled"] is None
+    assert not row["fits"]
+
+
+def test_json_holds_the_plan(tmp_path, capsys):
+    path = tmp_path / "shapes.json"
+    path.write_text(json.dumps({"layers": [[1024, 512], [1024, 512]], "norms": [[512], [512], [512]]}))
+    options = ["--topology", "v6e:2x4", "--sharding", "zero1", "--dtype", "bfloat16", "--remainder", "--momentum"]
+    command("--shapes", str(path), *options, "--storage", "uint8", "float32", "--no-compile", "--json")
+    expected = plan.plan(
+        ARRAYS,
+        plan.topology_of("v6e:2x4"),
+        sharding="zero1",
+        dtype="bfloat16",
+        remainder=True,
+        momentum=True,
+        storage=("uint8", "float32"),
+    )
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_tables(form, capsys):
+    command(
+        "--params", "1.3e9", "--topology", "v5e:4x4", "--no-compile", *(["--markdown"] if form == "markdown" else [])
+    )
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    head, share, chip, *lines = output.splitlines()
+    assert head == "1,300,061,952 parameters in 116 arrays; 16 chips, v5e:4x4"
+    assert share.startswith("fsdp: parameters, gradients and state in parts")
+    assert chip == "a chip: 325 MB of parameters, as much of gradients, 15.75 GiB of HBM at 819 GB/s"
+    table = [line for line in lines if line.lstrip("| ").startswith(("storage", "float32", "bfloat16", "uint8"))]
+    split = [
+        [cell.strip() for cell in line.strip("|").split("|" if form == "markdown" else "  ") if cell.strip()]
+        for line in table
+    ]
+    assert split == [
+        ["storage", "state", "moved", "at least", "kernels", "collectives", "temporary", "time", "memory"],
+        ["float32", "4 B, 325 MB", "20 B, 1.63 GB", "20 B", "-", "-", "-", "1.98 ms", "5.77 %"],
+        ["bfloat16", "2 B, 163 MB", "16 B, 1.3 GB", "16 B", "-", "-", "-", "1.59 ms", "4.8 %"],
+        ["uint8", "1 B, 81.3 MB", "14 B, 1.14 GB", "14 B", "-", "-", "-", "1.39 ms", "4.32 %"],
+    ]
+    if form == "text":
+        assert len({len(line) for line in table}) == 1
+    assert max(map(len, output.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, "0 B"), (999, "999 B"), (999.7, "1 kB"), (1536, "1.54 kB"), (3.2e12, "3.2 TB"), (5e15, "5e+03 TB")],
+)
+def test_bytes_are_written_in_three_digits(number, said):
+    assert plan._bytes(number) == said
+
+
+def test_without_libtpu_it_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    command("--params", "1e8", "--topology", "v4:2x2x1", "--storage", "uint8")
+    output, errors = capsys.readouterr()
+    assert "pip install 'rmsprop-optax[tpu]'" in errors
+    assert "14 B" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--params", "1e3", "--topology", "v5e:4x4"], "1e6 to 1e14"),
+        (["--params", "nan", "--topology", "v5e:4x4"], "1e6 to 1e14"),
+        (["--params", "1e9", "--topology", "v5e:4"], "2 dimensions"),
+        (["--params", "1e9", "--topology", "v5e:4x4", "--remainder"], "bfloat16"),
+        (["--params", "1e9", "--topology", "v5e:4x4", "--momentum-storage", "bfloat16"], "only with momentum"),
+        (["--shapes", "no such file", "--topology", "v5e:4x4"], "no such file"),
+        (["--shapes", __file__, "--topology", "v5e:4x4"], r"--shapes .*test_plan.py: Extra data"),
+    ],
+)
+def test_what_a_user_has_to_change(words, said):
+    with pytest.raises(UsageError, match=said):
+        command(*words, "--no-compile")
+
+
+PROGRAM = """HloModule jit_step
+
+%sliced (param_0.1: f32[1024,256], param_1.1: s32[], param_2.1: bf16[64,256]) -> (f32[64,256], bf16[64,256]) {
+  %param_0.1 = f32[1024,256]{1,0:T(8,128)} parameter(0)
+  %param_1.1 = s32[]{:T(128)S(6)} parameter(1)
+  %dynamic-slice.1 = f32[64,256]{1,0:T(8,128)} dynamic-slice(%param_0.1, %param_1.1, %c), dynamic_slice_sizes={64,256}
+  %param_2.1 = bf16[64,256]{1,0:T(8,128)(2,1)} parameter(2)
+  ROOT %tuple.1 = (f32[64,256]{1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)}) tuple(%dynamic-slice.1, %param_2.1)
+}
+
+ENTRY %main (p: f32[1024,256], q: bf16[64,256], r: s32[], t: u8[3,100]) -> f32[1024,256] {
+  %p = f32[1024,256]{1,0:T(8,128)} parameter(0), sharding={replicated}
+  %q = bf16[64,256]{1,0:T(8,128)(2,1)} parameter(1), metadata={op_name="state[0]"}
+  %r = s32[]{:T(128)} parameter(2)
+  %t = u8[3,100]{1,0:T(8,128)(4,1)} parameter(3)
+  %start = (bf16[64,256]{1,0:T(8,128)(2,1)S(1)}, bf16[64,256]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) copy-start(%q)
+  %done = bf16[64,256]{1,0:T(8,128)(2,1)S(1)} copy-done(%start)
+  %both = (f32[64,256]{1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)S(1)}) fusion(%p, %r, %done), calls=%sliced
+  %new = f32[64,256]{1,0:T(8,128)} get-tuple-element(%both), index=0
+  %copy = u8[3,100]{1,0:T(8,128)(4,1)} copy(%t)
+  %part = ((f32[1024,256]{1,0:T(8,128)}), f32[8,256]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%p)
+  ROOT %whole = f32[1024,256]{1,0:T(8,128)} all-gather(%new), channel_id=1, dimensions={0}
+}
+"""
+
+
+def test_traffic_is_what_passes_the_memory():
+    fetched = 2 * 64 * 256
+    slice_and_result = 2 * 4 * 64 * 256
+    tiles = 2 * 8 * 128  # 3 by 100 bytes take a whole tile, read and written
+    prefetched_slice = 4 * 8 * 256
+    gathered = 4 * 64 * 256 + 4 * 1024 * 256
+    assert plan.traffic(PROGRAM) == fetched + slice_and_result + tiles + prefetched_slice + gathered
+
+
+@pytest.fixture
+def libtpu():
+    pytest.importorskip("libtpu", reason="libtpu is not installed")
+    os.environ |= plan._LIBTPU
+
+
+TREE = [(2048, 1024), (8192, 1024), (2048, 1024), (16384,)]
+
+
+@pytest.mark.usefixtures("libtpu")
+@pytest.mark.parametrize(
+    ("topology", "storage", "kernels"),
+    # A v6e's compiler has one kernel for the two arrays that are alike, and small.
+    [("v4:2x2x4", "float32", 4), ("v5e:4x4", "uint8", 4), ("v6e:2x4", "bfloat16", 3)],
+)
+def test_arrays_compile_as_the_tree_of_them_does(topology, storage, kernels):
+    topology, tx = plan.topology_of(topology), optimizer(storage)
+    alone = Counter()
+    for shape in TREE:
+        alone += Counter(plan.compiled(tx, shape, "float32", "fsdp", topology))
+    program, entry, _ = step(tx, TREE, "float32", plan._devices(topology), P("x"))
+    assert alone == {"moved": plan.traffic(program.as_text()), "kernels": 4}
+    assert entry.count(" fusion(") == kernels
+    assert program.memory_analysis().temp_size_in_bytes == 0
+
+
+@pytest.mark.usefixtures("libtpu")
+@pytest.mark.parametrize(
+    ("topology", "storage"),
+    [("v4:2x2x1", "float32"), ("v5e:2x2", "bfloat16"), ("v5p:2x2x1", "bfloat16"), ("v6e:2x2", "float32")],
+)
+def test_the_compiler_counts_the_same_bytes(topology, storage):
+    """It does where it fetches nothing ahead, which it counts too; of uint8 libtpu 0.0.50 counts the codes twice."""
+    devices, options = plan._devices(plan.topology_of(topology)), {"xla_msa_enable": False}
+    program, _, _ = step(optimizer(storage), TREE, "float32", devices, P("x"), options)
+    scalars = 50_000
+    assert program.cost_analysis()["bytes accessed"] == pytest.approx(plan.traffic(program.as_text()), abs=scalars)
+
+
+@pytest.mark.usefixtures("libtpu")
+@pytest.mark.parametrize("topology", ["v4:2x2x1", "v5e:1x1", "v5p:2x2x1", "v6e:16x16", "tpu7x:2x2x1"])
+def test_the_compiler_needs_what_the_arrays_do(topology):
+    options = {"storage": ["uint8"], "momentum": True, "momentum_storage": "bfloat16", "compiler": plan.compiled}
+    [row] = rows({(4096, 1024): 3}, topology, **options)
+    found = row["compiled"]
+    assert found["moved"] == row["arithmetic"]["moved"]
+    assert found["moved_per_parameter"] == 12 + 2 + 4
+    assert (found["kernels"], found["collectives"], found["temporary"]) == (3, {}, 0)
+
+
+@pytest.mark.usefixtures("libtpu")
+def test_zero_gathers_the_parameters():
+    [row] = rows({(2048, 1024): 2}, "v5e:2x2", sharding="zero1", storage=["float32"], compiler=plan.compiled)
+    assert row["compiled"]["collectives"] == {"all-gather": 2}
+    assert row["compiled"]["moved"] > row["arithmetic"]["moved"]
+
+
+@pytest.mark.usefixtures("libtpu")
+def test_an_array_that_is_larger_than_a_chip(capsys):
+    [row] = rows({(2**17, 2**16): 1}, "v5e:2x2", sharding="replicated", storage=["uint8"], compiler=plan.compiled)
+    assert row["compiled"] is None
+    assert not row["fits"]
+
+
+@pytest.mark.usefixtures("libtpu")
+def test_the_command_compiles(tmp_path, capsys):
+    path = tmp_path / "shapes.json"
+    path.write_text("[[2048, 1024], [2048, 1024]]")
+    command("--shapes", str(path), "--topology", "v5e:2x2", "--storage", "uint8")
+    output, errors = capsys.readouterr()
+    assert errors == "programs to compile for v5e:2x2: 1\n"
+    [line] = [line for line in output.splitlines() if line.startswith("uint8")]
+    assert re.split("  +", line) == [
+        "uint8",
+        "1 B, 1.05 MB",
+        "14 B, 14.7 MB",
+        "14 B",
+        "2",
+        "none",
+        "0 B",
+        "17.9 µs",
+        "0.0558 %",
+    ]
