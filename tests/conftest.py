@@ -9,4 +9,5 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
 
+collect_ignore = ["golden"]  # recorders, each for its framework
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -43,11 +43,11 @@ def read(state: Any, *, decay: Any = None) -> Slots:
       ValueError: the state has no mean square of optax's, or ``decay`` is missing or without a use.
 
     Example:
-      >>> tx = _optax.rmsprop(0.1, decay=0.5, momentum=0.9, bias_correction=True)
+      >>> tx = _optax.rmsprop(0.1, decay=0.75, momentum=0.9)
       >>> _, state = tx.update(jnp.array([4.0]), tx.init(jnp.zeros(1)))
-      >>> slots = read(state, decay=0.5)
-      >>> float(slots.mean_square[0]), round(float(slots.momentum[0]), 4), slots.count
-      (16.0, 0.1, 1)
+      >>> slots = read(state)
+      >>> float(slots.mean_square[0]), round(float(slots.momentum[0]), 4), slots.lr_in_momentum
+      (4.0, 0.2, True)
 
     Source:
       google-deepmind/optax 0.2.8: optax/_src/transform.py, optax/_src/alias.py.
