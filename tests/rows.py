@@ -82,10 +82,11 @@ def stored(row, storage, momentum_storage="float32"):
 
 
 # Every other dialect as its framework has it; the other half where PLAIN_ROWS is 1, as CI has it for the second
-# interpreter.
-HALF = int(os.environ.get("PLAIN_ROWS", "0"))
+# interpreter, and all with their storages where EVERY_STORAGE is set.
+EVERY = bool(os.environ.get("EVERY_STORAGE"))
+PLAIN = list(dialects.TABLE) if EVERY else list(dialects.TABLE)[int(os.environ.get("PLAIN_ROWS", "0")) :: 2]
 ROWS = [
-    *map(plain, list(dialects.TABLE)[HALF::2]),
+    *map(plain, PLAIN),
     Row("scale_by_rms", scale_by_rms),
     Row("scale_by_rms-centered-corrected", partial(scale_by_rms, centered=True, bias_correction=True)),
     Row("scale_by_gains", partial(gains, learning_rate=0.01)),
@@ -177,6 +178,6 @@ SHORT = [
     stored(NAMED["pytorch-all"], "uint8", "bfloat16"),
     stored(NAMED["keras-all"], "bfloat16", "bfloat16"),
 ]
-if os.environ.get("EVERY_STORAGE"):
+if EVERY:
     SHORT = [stored(row, storage) for row in ROWS for storage in ("bfloat16", "uint8")]
 ROWS += SHORT
