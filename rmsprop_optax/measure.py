@@ -228,7 +228,8 @@ def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
         return nu, {name: jnp.abs(x) for name, x in _tree.named(u).items()}
 
     nu, _ = ask(dict.fromkeys(stored, _HUGE))
-    kept = {name: nu[name] / _HUGE for name in values}
+    # A decay of 0 keeps nothing but the tiny gradient's square.
+    kept = {name: jnp.where(nu[name] < 1, 0.0, nu[name] / _HUGE) for name in values}
 
     def at(which):
         """Effective learning rates at a mean square of each array, which is what becomes of an old one or of g²."""
