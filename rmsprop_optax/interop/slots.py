@@ -133,7 +133,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
                 new: Any = Components(*(_stored(function, o, part) for o, part in zip(old, parts, strict=True)))
             else:
                 new = _stored(function, old, values)
-            if progress is not None:
+            if progress is not None and function is not _rest:  # which is the mean's, a second time
                 progress(values[0].nbytes)
             return new
 
