@@ -186,8 +186,10 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 _RESTORE = """it is restored with
-  like = {"opt_state": jax.eval_shape(tx.init, params), "params": params, "step": 0}
-  orbax.checkpoint.StandardCheckpointer().restore(path, like)  # an absolute path, and all that the folder holds"""
+  checkpointer = orbax.checkpoint.StandardCheckpointer()
+  saved = checkpointer.restore(path)  # an absolute path; an optimizer's state comes as dicts and lists
+  like = saved | {"params": params, "opt_state": jax.eval_shape(tx.init, params)}
+  restored = checkpointer.restore(path, like)"""
 
 
 def _function(name: str | None) -> Callable[[dict], Any]:

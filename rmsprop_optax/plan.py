@@ -584,6 +584,8 @@ def run(args: argparse.Namespace) -> None:
         found = plan(arrays, topology, **options, compiler=_compiler(args, topology, arrays))
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
+    except jax.errors.JaxRuntimeError as error:
+        raise UsageError(f"the TPU's compiler: {error}; --no-compile leaves it out.") from error
     print(json.dumps(found, indent=2) if args.json else markdown(found) if args.markdown else text(found))
 
 

@@ -4,12 +4,14 @@ import json
 import pickle
 import subprocess
 import sys
+import textwrap
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
 import optax
+import orbax
 import orbax.checkpoint as ocp
 import pytest
 from safetensors.numpy import save_file
@@ -83,7 +85,9 @@ def test_what_is_written_is_restored_with_an_abstract_tree(checkpoint, capsys):
         },
         "fc": {"kernel": jax.ShapeDtypeStruct((16, 5), "float32")},
     }
-    found = restored(checkpoint, tx, params, buffers={"norm.running_mean": jax.ShapeDtypeStruct((4,), "float32")})
+    told = {"path": checkpoint / "out", "params": params, "tx": tx, "jax": jax, "orbax": orbax}
+    exec(textwrap.dedent(printed.partition("it is restored with\n")[2]), told)
+    found = told["restored"]
     source = arrays()
     np.testing.assert_array_equal(found["params"]["fc"]["kernel"], source["model.fc.weight"].T)
     slots = interop.read(found["opt_state"])
@@ -134,7 +138,7 @@ def files(folder):
 
 
 BAD = {
-    "a folder that is there": ((), "is there already", lambda folder: (folder / "out").mkdir()),
+    "a folder that is there": ((), "overwrite it with --overwrite", lambda folder: (folder / "out").mkdir()),
     "no file": ((), "No such file", lambda folder: (folder / "run.safetensors").rename(folder / "other")),
     "truncated": ((), "run.safetensors", lambda folder: (folder / "run.safetensors").write_bytes(b"x" * 99)),
     "a function that is not there": (("--layout", "nowhere:f"), "--layout nowhere:f", None),

@@ -1,7 +1,7 @@
 """Every notebook runs from a fresh kernel in under a minute, and is kept as such a run leaves it, with its outputs.
 
-What a notebook says about its numbers stands in ``claims/``, in a module of its name: ``NUMBERS`` names variables of the
-notebook, and each function ``claim_…`` is given them after the run.
+What a notebook says about its numbers stands in ``claims/``, in a module of its name: ``NUMBERS`` names variables of
+the notebook, and each function ``claim_…`` is given them after the run.
 """
 
 import importlib

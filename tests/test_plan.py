@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 
+import jax
 import pytest
 from compiled import optimizer, step
 from jax.sharding import PartitionSpec as P
@@ -273,6 +274,15 @@ def test_without_libtpu_it_says_what_is_missing(monkeypatch, capsys):
 def test_what_a_user_has_to_change(words, said):
     with pytest.raises(UsageError, match=said):
         command(*words, "--no-compile")
+
+
+def test_what_the_compiler_says_is_told(monkeypatch):
+    def fails(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+
+    monkeypatch.setattr(plan, "_compiler", lambda *_: fails)
+    with pytest.raises(UsageError, match="INTERNAL: a bug; --no-compile"):
+        command("--params", "1e8", "--topology", "v5e:4x4")
 
 
 PROGRAM = """HloModule jit_step

@@ -105,7 +105,9 @@ def claimed(path: str | os.PathLike, *, overwrite: bool) -> Path:
       FileExistsError: it is there already.
     """
     if Path(path).exists() and not overwrite:
-        raise FileExistsError(f"{path} is there already: choose another folder, or say that it may be overwritten.")
+        raise FileExistsError(
+            f"{path} is there already: name another folder, or overwrite it with --overwrite (overwrite=True)."
+        )
     return Path(path).absolute()
 
 
