@@ -1,8 +1,13 @@
-"""The rows of the contract: every dialect as its framework has it, then the core and dialects with options."""
+"""The rows of the contract: every dialect as its framework has it, then the core and dialects with options.
+
+A third of the longest tables is in one run, so that it takes minutes: ``SHARE=1`` and ``SHARE=2`` run the other thirds,
+as CI does with its other interpreters, and ``SHARE=all`` everything, the contract with every storage too.
+"""
 
 import functools
 import inspect
 import os
+import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -81,12 +86,20 @@ def stored(row, storage, momentum_storage="float32"):
     )
 
 
-# Every other dialect as its framework has it; the other half where PLAIN_ROWS is 1, as CI has it for the second
-# interpreter, and all with their storages where EVERY_STORAGE is set.
-EVERY = bool(os.environ.get("EVERY_STORAGE"))
-PLAIN = list(dialects.TABLE) if EVERY else list(dialects.TABLE)[int(os.environ.get("PLAIN_ROWS", "0")) :: 2]
-ROWS = [
-    *map(plain, PLAIN),
+SHARE = os.environ.get("SHARE", "0")
+
+
+def share(table):
+    """The rows of a table that this run has, of all kinds: every third would be alike where columns repeat."""
+    table = list(table)
+    if SHARE == "all":
+        return table
+    order = random.Random(0).sample(range(len(table)), len(table))
+    return [table[i] for i in sorted(order[int(SHARE) :: 3])]
+
+
+PLAIN = [plain(name) for name in dialects.TABLE]
+CORE = [
     Row("scale_by_rms", scale_by_rms),
     Row("scale_by_rms-centered-corrected", partial(scale_by_rms, centered=True, bias_correction=True)),
     Row("scale_by_gains", partial(gains, learning_rate=0.01)),
@@ -107,6 +120,8 @@ ROWS = [
         ),
         decays=True,
     ),
+]
+OPTIONS = [
     Row(
         "optax-all",
         row(
@@ -169,15 +184,15 @@ ROWS = [
     ),
 ]
 
-NAMED = {row.name: row for row in ROWS}
-# What is special about a format is not special about a dialect: these stand for all, and all are there if asked for.
-SHORT = [
+NAMED = {row.name: row for row in (*CORE, *OPTIONS)}
+# What is special about a format is not special about a dialect: these stand for all.
+STORED = [
     stored(NAMED["scale_by_rms-centered-corrected"], "uint8"),
     stored(NAMED["rmsprop-all"], "uint8", "bfloat16"),
     stored(NAMED["rmsprop"], "bfloat16"),
     stored(NAMED["pytorch-all"], "uint8", "bfloat16"),
     stored(NAMED["keras-all"], "bfloat16", "bfloat16"),
 ]
-if EVERY:
-    SHORT = [stored(row, storage) for row in ROWS for storage in ("bfloat16", "uint8")]
-ROWS += SHORT
+if SHARE == "all":
+    STORED = [stored(row, storage) for row in (*PLAIN, *CORE, *OPTIONS) for storage in ("bfloat16", "uint8")]
+ROWS = [*CORE, *share(PLAIN), *share(OPTIONS), *share(STORED)]

@@ -13,7 +13,7 @@ from flax.training.train_state import TrainState
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
-from rows import PLAIN, ROWS
+from rows import CORE, OPTIONS, PLAIN, ROWS, SHARE, STORED, share
 
 from rmsprop_optax import dialects
 
@@ -222,8 +222,8 @@ def test_the_state_does_not_follow_the_gradients_dtype(row, of_params, of_grads)
         assert kind(state) == kind(tx.init(params))
 
 
-@all_rows
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+@all_rows
 def test_state_is_sharded_as_its_parameter(row, axis_type):
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(axis_type,) * 2)
     shardings = {"kernel": NamedSharding(mesh, P("data", "model")), "bias": NamedSharding(mesh, P("model"))}
@@ -355,6 +355,13 @@ def test_linen_train_state(row):
     assert_close(after.params, optax.apply_updates(params, expected))
 
 
-def test_the_table_of_rows_holds_every_dialect_that_it_should():
-    assert set(PLAIN) <= {row.name for row in ROWS}
-    assert len(PLAIN) >= len(dialects.TABLE) // 2
+def test_the_shares_together_hold_every_dialect_and_every_row(monkeypatch):
+    assert [row.name for row in PLAIN] == list(dialects.TABLE)
+    for table in (PLAIN, OPTIONS, STORED):
+        shares = []
+        for number in "012":
+            monkeypatch.setattr("rows.SHARE", number)
+            shares += share(table)
+        assert sorted(row.name for row in shares) == sorted(row.name for row in table)
+    monkeypatch.setattr("rows.SHARE", SHARE)
+    assert [*CORE, *share(PLAIN), *share(OPTIONS), *share(STORED)] == ROWS

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from rows import plain
+from rows import PLAIN, share
 
 import rmsprop_optax
 from rmsprop_optax import ScaleByRmsState, dialects, nesterov_eval_params, rmsprop, scale_by_gains, scale_by_rms
@@ -105,16 +105,29 @@ def test_low_precision_does_not_stall(dtype, centered):
     np.testing.assert_allclose(nu[-1], 0.0 if centered else 0.25, rtol=0.01, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", dialects.TABLE)
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_low_precision_follows_float32(name, dtype):
-    tx = plain(name)()
-    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((50, 6)) * 1e-3, dtype)
-    low, _ = updates_of(tx, gradients)
-    high, _ = updates_of(tx, gradients.astype(jnp.float32))
+@pytest.mark.parametrize("row", share(PLAIN), ids=lambda row: row.name)
+def test_low_precision_follows_float32(row):
+    tx = row()
+    normal = np.random.default_rng(0).standard_normal((50, 6)) * 1e-3
+    low = {dtype: jnp.asarray(normal, dtype) for dtype in ("bfloat16", "float16")}
+    params = {dtype: g[0] for dtype, g in low.items()}
+
+    def step(states, g):
+        wide = jax.tree.map(lambda x: x.astype(jnp.float32), g)
+        pairs = [tx.update(g, state, g) for g, state in zip((g, wide), states, strict=True)]
+        return tuple(state for _, state in pairs), tuple(updates for updates, _ in pairs)
+
+    wide = jax.tree.map(lambda x: x.astype(jnp.float32), params)
+    _, (found, expected) = jax.jit(lambda s: jax.lax.scan(step, s, low))((tx.init(params), tx.init(wide)))
     # The one rounding is that of the update: half a unit in the last place, or of the smallest subnormal number.
-    info = jnp.finfo(dtype)
-    np.testing.assert_allclose(low, high, rtol=float(info.eps) / 2, atol=float(info.smallest_subnormal))
+    for dtype in low:
+        info = jnp.finfo(dtype)
+        np.testing.assert_allclose(
+            np.float64(found[dtype]),
+            np.float64(expected[dtype]),
+            rtol=float(info.eps) / 2,
+            atol=float(info.smallest_subnormal),
+        )
 
 
 def test_the_defaults_are_optax():

@@ -16,6 +16,7 @@ import optax
 import pytest
 import references
 from jax.example_libraries import optimizers
+from rows import share
 
 from rmsprop_optax import dialects, rmsprop
 
@@ -164,7 +165,7 @@ def label(options):
     return ",".join(k if v is True else f"{k}={v}" for k, v in options.items()) or "defaults"
 
 
-def each_case(keep=lambda dialect, case: True):
+def each_case(keep=lambda dialect, case: True, select=list):
     def kind(case):
         constant = "constant," if isinstance(case["learning_rates"], float) else ""
         return constant if np.isrealobj(case["params"]["bias"]) else "complex," + constant
@@ -174,7 +175,7 @@ def each_case(keep=lambda dialect, case: True):
         [
             pytest.param(dialect, i, id=f"{dialect}:{kind(case)}{label(case['options'])}")
             for dialect, table in CASES.items()
-            for i, case in enumerate(table)
+            for i, case in select(enumerate(table))
             if keep(dialect, case)
         ],
     )
@@ -220,9 +221,12 @@ def stack(trees):
 
 @functools.cache
 def ours(dialect, x64):
+    """The number of a case → its trajectory; in float32 of those cases that this run has."""
+    numbers = range(len(CASES[dialect])) if x64 else share(range(len(CASES[dialect])))
+    constructor, arguments = dialects.TABLE[dialect].constructor, dialects.TABLE[dialect].arguments
     with jax.enable_x64(x64):
-        constructor, arguments = dialects.TABLE[dialect].constructor, dialects.TABLE[dialect].arguments
-        return trajectories(constructor, CASES[dialect], buffers, arguments.learning_rate)
+        runs = trajectories(constructor, [CASES[dialect][i] for i in numbers], buffers, arguments.learning_rate)
+    return dict(zip(numbers, runs, strict=True))
 
 
 @functools.cache
@@ -323,7 +327,7 @@ def where_finite(want, got):
     return {what: fill(want[what], got[what]) for what in want}
 
 
-@each_case()
+@each_case(select=share)
 def test_updates_are_accurate_in_float32(dialect, number):
     got = ours(dialect, False)[number]["updates"]
     assert {u.dtype.itemsize for u in got.values()} == {8 if np.iscomplexobj(got["bias"]) else 4}
@@ -378,7 +382,7 @@ def test_equals_live_jax_examples(dialect, theirs):
     with jax.enable_x64(True):
         table = [case for case in CASES[dialect] if "trace" not in case]
         for got, want in zip(
-            ours(dialect, True), trajectories(constructor, table, lambda _: {}, "step_size"), strict=True
+            ours(dialect, True).values(), trajectories(constructor, table, lambda _: {}, "step_size"), strict=True
         ):
             assert error(got["params"], want["params"]) <= DOUBLE
 
