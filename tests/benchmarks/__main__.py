@@ -1,0 +1,27 @@
+"""``python -m tests.benchmarks [NAME …]``: run benchmarks, all or some; each writes its results beside itself.
+
+Peers that are not installed are left out. What is timed wants a quiet machine.
+"""
+
+import argparse
+import importlib
+import sys
+
+NAMES = ("update_time", "memory", "compile_time", "measured", "storage_streams", "trainings", "gpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split(":")[1])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)} (default: all but gpu)")
+    args = parser.parse_args()
+    unknown = sorted(set(args.names) - set(NAMES))
+    if unknown:
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    sys.argv[1:] = []
+    for name in args.names or NAMES[:-1]:
+        print(f"== {name}", flush=True)
+        importlib.import_module(f"tests.benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What the figure of the README says."""
+
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+
+from rmsprop_optax.demo import front
+
+
+def test_four_rules_go_four_ways():
+    steps = front.rules()
+    pytorch, keras, tf1, sb3 = (steps[name] for name in front.RULES)
+    assert pytorch[99] == pytest.approx(0.1 * 3 / (3 + 1), rel=0.01)  # lr / (1 − momentum) · g / (g + eps)
+    assert keras[99] == pytest.approx(0.1 * 3 / (9 + 1e3) ** 0.5, rel=0.01)  # the same, g / √(g² + eps)
+    assert pytorch[0] > 10 * keras[0] > 100 * tf1[0]  # beside the root; under it; and the mean square from 1
+    assert tf1[0] == pytest.approx(sb3[0])
+    assert tf1[101] > 5 * sb3[101]  # the old steps go on in the one buffer, and are rescaled by the other
+    assert tf1[-1] == pytest.approx(keras[-1], rel=0.01)
+
+
+def test_the_centered_form_stays_finite():
+    steps = front.centered()
+    assert np.isfinite(steps["rmsprop_optax"]).all()
+    gradients = 10 * (1 + 1e-4 * np.random.default_rng(0).standard_normal(400))
+    mean = variance = 0.0
+    for g in np.float64(np.float32(gradients)):
+        variance = 0.9 * (variance + 0.1 * (g - mean) ** 2)
+        mean += 0.1 * (g - mean)
+    assert steps["rmsprop_optax"][-1] == pytest.approx(gradients[-1] / np.sqrt(variance + 1e-8), rel=1e-5)
+    if version("optax") == "0.2.8":
+        assert np.isnan(steps["optax.rmsprop"]).any()
+
+
+def test_the_mean_square_does_not_stall():
+    kept = front.stalled()
+    for name in ("rmsprop_optax", "in 16 bits", "in 8 bits"):
+        assert kept[name][-1] == pytest.approx(1, abs=0.01)
+    if version("optax") == "0.2.8":
+        assert kept["optax.rmsprop"][-1] == pytest.approx(0.5, abs=0.01)
