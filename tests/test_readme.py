@@ -1,5 +1,6 @@
 """The README says what is: its examples run, its tables are the tables."""
 
+import ast
 import inspect
 import json
 import math
@@ -9,11 +10,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import test_dialects
 import test_upstream
 from safetensors.numpy import save_file
 
+import rmsprop_optax
 from rmsprop_optax import recipes, scale_by_rms
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE
 
@@ -38,7 +41,7 @@ def test_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 9
+    assert len(blocks) == 8
     assert jax.numpy.isfinite(names["loss"])
     assert names["params"]["Dense_0"]["kernel"].shape == (16, 5)
     assert names["interop"].read(names["opt_state"]).count == 100
@@ -117,6 +120,25 @@ def recipe_table():
 def test_the_tables_are_the_tables(mark, generated):
     shown = re.search(rf"<!-- {mark} -->\n\n(.*?)\n\n<!-- /{mark} -->", README, re.DOTALL)[1]
     assert shown == generated(), f"put this between the marks:\n{generated()}"
+
+
+def test_a_line_from_another_framework_keeps_its_words():
+    shown = re.search(r"<!-- coming from -->\n\n(.*?)\n\n<!-- /coming from -->", README, re.DOTALL)[1]
+    lines = re.findall(r"^\| `(.*?)` \| `(.*?)` \|$", shown, re.MULTILINE)
+    assert len(lines) == shown.count("\n") - 1
+    names = {"dialects": rmsprop_optax.dialects, "rmsprop": rmsprop_optax.rmsprop}
+    names["with_storage"] = rmsprop_optax.with_storage
+    for had, write in lines:
+        theirs, ours = (ast.parse(line, mode="eval").body for line in (had, write))
+        ours = ours.args[0] if ast.unparse(ours.func) == "with_storage" else ours
+        assert [ast.unparse(k) for k in theirs.keywords] == [ast.unparse(k) for k in ours.keywords]
+        assert [a.value for a in theirs.args if isinstance(a, ast.Constant)] == [a.value for a in ours.args]
+        tx, params = eval(write, names), {"w": jnp.ones(3)}
+        updates, _ = tx.update(params, tx.init(params), params)
+        assert jnp.isfinite(updates["w"]).all()
+        if had.startswith("optax."):
+            expected, _ = (same := eval(had, {"optax": optax})).update(params, same.init(params), params)
+            np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-6)
 
 
 def test_the_numbers_of_the_text_are_those_of_the_tables():
