@@ -383,7 +383,7 @@ def _devices(topology: Topology) -> Sequence[Any]:
 
 
 # Without a TPU there is no machine to ask for these; several processes may compile at a time.
-_LIBTPU = {
+LIBTPU = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -603,7 +603,7 @@ def _compiler(args: argparse.Namespace, topology: Topology, arrays: Mapping) -> 
     if importlib.util.find_spec("libtpu") is None:
         print("By arithmetic alone; to compile it: pip install 'rmsprop-optax[tpu]'", file=sys.stderr)
         return None
-    os.environ |= _LIBTPU
+    os.environ |= LIBTPU
     _devices(topology)
     done, total = 0, len(arrays) * len(args.storage)
     if not sys.stderr.isatty():

@@ -323,7 +323,7 @@ def test_traffic_is_what_passes_the_memory():
 @pytest.fixture
 def libtpu():
     pytest.importorskip("libtpu", reason="libtpu is not installed")
-    os.environ |= plan._LIBTPU
+    os.environ |= plan.LIBTPU
 
 
 TREE = [(2048, 1024), (8192, 1024), (2048, 1024), (16384,)]

@@ -17,7 +17,7 @@ from rows import share
 from rmsprop_optax import plan, rmsprop, with_remainder
 
 pytest.importorskip("libtpu", reason="libtpu is not installed")
-os.environ |= plan._LIBTPU
+os.environ |= plan.LIBTPU
 TOPOLOGIES = {"v4": "v4:2x2x1", "v5e": "v5e:2x2", "v5p": "v5p:2x2x1", "v6e": "v6e:2x2"}
 LARGEST = ("v4:4x8x8", "v5e:16x16", "v5p:4x8x8", "v6e:16x16")
 TREE = [(8192, 4096), (4096, 1024), (8192, 3, 512), (1_048_576,), (65536, 768)]  # parts of whole tiles on 256 chips

@@ -10,7 +10,6 @@ import datetime
 import itertools
 import json
 import platform
-import pydoc_data.topics
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +24,7 @@ from flax import nnx
 from rmsprop_optax import rmsprop
 from rmsprop_optax.demo.data import digits
 from rmsprop_optax.demo.model import ConvNet
+from rmsprop_optax.demo.text import CHARACTERS, CONTEXT, GRU, text
 
 STORAGES = {
     "float32": {},
@@ -38,22 +38,7 @@ LEGEND = (
     "seed; it is within if its mean is at most the standard error of float32's loss. Nudged is float32 with an epsilon "
     "0.1 % larger: what chance alone does."
 )
-WARMUP, CONTEXT = 20, 64
-CHARACTERS = sorted(set("".join(pydoc_data.topics.topics.values())))
-
-
-class GRU(nnx.Module):
-    """Characters int[n, time] → logits float32[n, time, characters] of each one's successor."""
-
-    def __init__(self, width: int = 128, *, rngs: nnx.Rngs):
-        self.embed = nnx.Embed(len(CHARACTERS), 32, rngs=rngs)
-        self.cell = nnx.GRUCell(32, width, rngs=rngs)
-        self.logits = nnx.Linear(width, len(CHARACTERS), rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        start = jnp.zeros((len(x), self.cell.hidden_features))
-        _, states = jax.lax.scan(self.cell, start, self.embed(x).swapaxes(0, 1))
-        return self.logits(states.swapaxes(0, 1))
+WARMUP = 20
 
 
 class Block(nnx.Module):
@@ -71,7 +56,7 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """As :class:`GRU`."""
+    """As :class:`rmsprop_optax.demo.text.GRU`."""
 
     def __init__(self, width: int = 48, depth: int = 2, *, rngs: nnx.Rngs):
         self.embed = nnx.Embed(len(CHARACTERS), width, rngs=rngs)
@@ -85,21 +70,6 @@ class Transformer(nnx.Module):
         for block in self.blocks:
             h = block(h)
         return self.logits(self.norm(h))
-
-
-def text() -> tuple[tuple, tuple]:
-    """Python's own help in windows of 64 characters with their successors: nine tenths to train, the last to validate.
-
-    To train there is a window at every character, to validate one after the other.
-    """
-    topics = pydoc_data.topics.topics
-    codes = np.searchsorted(CHARACTERS, list("\n".join(topics[key] for key in sorted(topics)))).astype(np.uint8)
-    split = len(codes) * 9 // 10
-    train, validation = (
-        np.lib.stride_tricks.sliding_window_view(part, CONTEXT + 1)[::stride]
-        for part, stride in ((codes[:split], 1), (codes[split:], CONTEXT))
-    )
-    return (train[:, :-1], train[:, 1:]), (validation[:, :-1], validation[:, 1:])
 
 
 class Task(NamedTuple):

@@ -1,0 +1,120 @@
+"""What notebook 4 says."""
+
+import numpy as np
+import pytest
+
+NUMBERS = (
+    "error",
+    "bias",
+    "loss",
+    "state_bytes",
+    "above",
+    "held",
+    "collectives",
+    "differences",
+    "recorded",
+    "arithmetic",
+)
+DECAYS = (0.9, 0.99, 0.999)
+STEADY = [(stream, decay) for stream in ("normal", "heavy tails") for decay in DECAYS]
+
+
+def claim_rounded_at_random_there_is_noise_and_next_to_no_bias(n):
+    for case in STEADY:
+        assert n.error[*case, "float32"] < 1e-5
+        assert 2e-3 < n.error[*case, "bfloat16"] < 0.03
+        assert 0.09 < n.error[*case, "uint8"] < 0.16
+        assert abs(n.bias[*case, "bfloat16"]) < 0.01
+        assert abs(n.bias[*case, "uint8"]) < 0.02
+
+
+def claim_rounded_to_the_nearest_the_average_is_wrong(n):
+    for case in STEADY:
+        assert n.error[*case, "optax in bfloat16"] > 2 * n.error[*case, "bfloat16"]
+    for stream in ("normal", "heavy tails"):
+        assert n.bias[stream, 0.99, "optax in bfloat16"] < -0.1
+        assert n.bias[stream, 0.999, "optax in bfloat16"] > 0.8
+
+
+def claim_8_bits_are_not_for_gradients_that_fall_by_decades(n):
+    assert n.error["falling", 0.9, "uint8"] < 0.12
+    assert n.error["falling", 0.999, "uint8"] > 0.25
+    assert abs(n.bias["falling", 0.999, "uint8"]) > 0.04
+    assert n.error["falling", 0.999, "bfloat16"] < 0.1
+
+
+def claim_8_bits_train_like_float32(n):
+    last = {name: run[:, -50:].mean(1) for name, run in n.loss.items()}
+    seeds = np.ptp(last["float32"])
+    assert (np.abs(last["8 bits"] - last["float32"]) < seeds / 2).all()
+    assert abs(np.mean(last["8 bits"] - last["float32"])) < last["float32"].std(ddof=1) / 2
+    for run in n.loss.values():
+        assert run.shape == (4, 150)
+        assert (run[:, :5].mean(1) > 3.5).all()
+        assert (run[:, -50:].mean(1) < 2.6).all()
+    assert not np.array_equal(last["8 bits"], last["float32"])
+
+
+def claim_the_state_has_16_bytes_and_11_a_weight(n):
+    assert n.state_bytes == {"float32": pytest.approx(16), "8 bits": pytest.approx(11)}
+
+
+def claim_epsilon_does_not_hide_the_error(n):
+    assert min(n.above.values()) > 0.6
+
+
+def claim_where_the_state_is_changes_no_bit(n):
+    float32, *short = n.differences.values()
+    assert short == [0, 0, 0]
+    assert float32 > 0
+
+
+def claim_only_zero1_communicates(n):
+    assert list(n.collectives.values()) == [{}, {}, {"all-gather": 3}, {}]
+
+
+def claim_the_bytes_on_a_device(n):
+    float32, short, zero1, fsdp = n.held.values()
+    parameters = float32["parameters"]
+    assert [float32[part] for part in ("mean square", "momentum")] == [parameters, parameters]
+    assert [short["mean square"], short["momentum"]] == [parameters / 4, parameters / 2]
+    for divided in (zero1, fsdp):
+        for part in ("mean square", "momentum"):
+            assert 1 / 8 < divided[part] / short[part] < 0.127
+    assert [zero1["parameters"], zero1["gradients"]] == [parameters, parameters]
+    assert 1 / 8 < fsdp["parameters"] / parameters < 0.127
+
+
+def claim_what_was_recorded_is_of_this_package(n):
+    assert {"jax", "libtpu", "python", "date"} == set(n.recorded["about"])
+    for kind, now in n.arithmetic.items():
+        then = n.recorded["plans"][kind]
+        assert then | {"rows": None} == now | {"rows": None}
+        assert [row["arithmetic"] for row in then["rows"]] == [row["arithmetic"] for row in now["rows"]]
+        assert [row["storage"] for row in then["rows"]] == [row["storage"] for row in now["rows"]]
+
+
+def claim_under_fsdp_a_kernel_for_each_array_moves_the_least(n):
+    plan = n.recorded["plans"]["fsdp"]
+    for row, bytes_moved in zip(plan["rows"], (20, 16, 14), strict=True):
+        compiled = row["compiled"]
+        assert compiled["moved"] == pytest.approx(row["arithmetic"]["moved"], rel=1e-3)
+        assert compiled["moved_per_parameter"] == pytest.approx(bytes_moved, rel=1e-3)
+        assert (compiled["kernels"], compiled["collectives"]) == (plan["arrays"], {})
+    assert [f"{1e3 * plan['rows'][i]['compiled']['seconds']:.1f}" for i in (0, 2)] == ["2.0", "1.4"]
+    [line] = n.recorded["programs"]["fsdp"]
+    assert " fusion(" in line
+
+
+def claim_under_zero1_the_whole_parameters_cost(n):
+    plan = n.recorded["plans"]["zero1"]
+    for row in plan["rows"]:
+        compiled = row["compiled"]
+        assert 1.8 < compiled["moved"] / row["arithmetic"]["moved"] < 2.2
+        assert sum(compiled["collectives"].values()) == plan["arrays"]
+        assert row["parameter_bytes"] > 5e9
+        assert 2 * row["state"] < 0.06 * compiled["moved"]
+    whole = ",".join(map(str, n.recorded["shape"]))
+    lines = n.recorded["programs"]["zero1"]
+    assert sum(f"f32[{whole}] copy(" in line for line in lines) == 2
+    assert sum(f"f32[{whole}] all-gather(" in line for line in lines) == 1
