@@ -12,7 +12,7 @@ import math
 import os
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,11 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _train(args: argparse.Namespace) -> None:
     _require(*_DEMO)
-    from rmsprop_optax import plots
     from rmsprop_optax.demo import checkpoints, data, progress, report, training
 
     choices = choose(args.dialect, args.set)
-    report.claim(args.out)
+    report.claim(args.out, choices)
     saved = _checkpoints(args, choices)
     train, test = data.digits()
     if args.batch_size > len(train.labels):
@@ -63,9 +62,20 @@ def _train(args: argparse.Namespace) -> None:
         raise UsageError(f"--checkpoint: {error}") from error
     print(f"\n{report.table(runs)}\n")
     report.write(args.out / "results.json", {k: v for k, v in vars(args).items() if k != "run"}, choices, runs)
-    title = "A small network learns handwritten digits with RMSprop: one line a dialect"
-    plots.curves(runs, title=title).savefig(args.out / "curves.png", dpi=150)
-    print(f"curves.png and results.json are in {args.out}")
+    for path, figure in zip(report.pictures(args.out, runs).values(), _figures(runs), strict=True):
+        figure.savefig(path, dpi=150)
+    print(f"results.json, and pictures of the curves, the layers and their rates are in {args.out}")
+
+
+def _figures(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Any]:
+    """In the order of ``report.pictures``."""
+    from rmsprop_optax import plots
+
+    yield plots.curves(runs, title="A small network learns handwritten digits with RMSprop: one line a dialect")
+    for name, rows in runs.items():
+        moments = [{"step": row["step"], **row["rates"]} for row in rows if "rates" in row]
+        yield plots.layers(rows[1:], title=f"{name}: what each layer gets, as of the last measure in every epoch")
+        yield plots.rates(moments, title=f"{name}: effective learning rates of single weights after every epoch")
 
 
 def _checkpoints(args: argparse.Namespace, choices: Mapping[str, Choice]) -> dict[str, dict[str, Any]]:
@@ -259,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("runs", "digits"),
         metavar="FOLDER",
-        help="where curves.png and results.json go (default: %(default)s)",
+        help="where results.json and the pictures go (default: %(default)s)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FOLDER", help="save every epoch there, each dialect in a folder of its own"

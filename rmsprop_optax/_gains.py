@@ -94,6 +94,7 @@ def scale_by_gains(
 
     def update(updates, state, params=None):
         del params
+        _tree.state_of(ScaleByGainsState, state)
 
         def one(u, stored, before):
             u, gain = storage.decode(u, stored)

@@ -38,7 +38,7 @@ def momentum_buffer(momentum: Any, *, nesterov: bool = False, storage: Any = "fl
 
     def update(updates, state, params=None):
         del params
-        count = optax.safe_increment(state.count)
+        count = optax.safe_increment(_tree.state_of(MomentumState, state).count)
 
         def one(x, stored):
             x, b = _storage.decode(x, stored)
@@ -100,7 +100,7 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
         return (p.astype(b.dtype) + _numbers.cast(momentum, b.dtype) * b).astype(p.dtype)
 
     treedef: Any = jax.tree.structure(params)
-    rows = zip(jax.tree.leaves(params), treedef.flatten_up_to(traces[0]), strict=True)
+    rows = zip(jax.tree.leaves(params), _tree.alike(treedef, traces[0]), strict=True)
     return jax.tree.unflatten(treedef, [one(jnp.asarray(p), b) for p, b in rows])
 
 

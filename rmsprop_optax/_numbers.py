@@ -5,7 +5,9 @@ that it belongs to. A ``jax.Array``, traced or not, is dynamic: it is never look
 ``optax.inject_hyperparams`` and ``jit`` see the same state whatever its value.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -62,7 +64,7 @@ def check(option: str, value: Any, *, name: str | None = None, schedule: bool = 
     low, high, mend = _RANGES[option]
     if callable(value):
         if schedule:
-            return value
+            return _checked_schedule(name, value)
         raise TypeError(
             f"{name} must be a number, got the callable {value!r}: schedule it with optax.inject_hyperparams."
         )
@@ -70,6 +72,11 @@ def check(option: str, value: Any, *, name: str | None = None, schedule: bool = 
         return _check_dynamic(name, value)
     if isinstance(value, bool | np.bool_) or not is_static(value):
         raise TypeError(f"{name} must be a number, got {name}={value!r}: {mend}.")
+    if isinstance(value, np.floating | np.ndarray) and value.dtype.itemsize < 4:
+        raise TypeError(
+            f"{name} must be in float32 or wider, got {name}={value!r} in {value.dtype}: in float16 an eps of 1e-8 is "
+            "0; give a Python number."
+        )
     try:
         number = float(value)
     except OverflowError:  # an int beyond the range of floats
@@ -78,6 +85,27 @@ def check(option: str, value: Any, *, name: str | None = None, schedule: bool = 
         bounds = f"in [{low}, {high})" if high < math.inf else f"finite and at least {low}"
         raise ValueError(f"{name} must be {bounds}, got {name}={value}: {mend}.")
     return number
+
+
+def _checked_schedule(name: str, schedule: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A schedule that says so when what it returns is not a scalar; an array would be broadcast, silently."""
+
+    @functools.wraps(schedule)
+    def checked(count):
+        value = schedule(count)
+        if not is_static(value) and not isinstance(value, jax.Array):
+            raise TypeError(
+                f"{name} must be a number or a schedule of the step count that returns one, got {value!r} from "
+                f"{schedule!r}."
+            )
+        if jnp.shape(value):
+            raise ValueError(
+                f"the schedule of {name} must return a scalar, got an array of shape {jnp.shape(value)} from "
+                f"{schedule!r}: give each leaf its own transformation with optax.partition."
+            )
+        return value
+
+    return checked
 
 
 def check_unless_off(option: str, value: Any, **kwargs: Any) -> Any:
@@ -110,6 +138,8 @@ def check_flags(**flags: Any) -> None:
 
 def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
     """Look at the type of a dynamic number, never at its value."""
+    if not jnp.issubdtype(value.dtype, jnp.number):
+        raise TypeError(f"{name} must be a number, got an array of {value.dtype}.")
     if value.ndim:
         raise ValueError(
             f"{name} must be a scalar, got an array of shape {value.shape}: give each leaf its own "

@@ -91,6 +91,7 @@ def rmsprop(
     _numbers.check_flags(nesterov=nesterov, lr_in_momentum=lr_in_momentum)
     _storage.check(momentum_storage, name="momentum_storage", signed=True)
     _numbers.needs("nesterov", nesterov, "momentum", momentum)
+    _numbers.needs("momentum_storage", momentum_storage != "float32", "momentum", momentum)
     _numbers.needs("weight_decay_mask", weight_decay_mask is not None, "weight_decay", weight_decay)
 
     rate, buffer = scale_by_rate(learning_rate), momentum_buffer(momentum, nesterov=nesterov, storage=momentum_storage)

@@ -40,7 +40,7 @@ def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rest: jax.Array, rate: 
     Equal to E[g²] − E[g]² in exact arithmetic, and never negative. The mean is the sum ``mu + rest`` (Kahan): with
     float32's 24 bits alone it stops short of a constant gradient, and noise of a millionth of the mean drowns in it.
     """
-    d = (g - mu) - rest
+    d = _within_half((g - mu) - rest)
     step = _numbers.cast(rate, d.dtype) * d + rest
     new_mu = mu + step
     rate = _numbers.cast(rate, nu.dtype)
@@ -73,6 +73,14 @@ def _saturate(nu: jax.Array) -> jax.Array:
     # XLA:CPU does not vectorise jnp.minimum, which looks after NaN; a comparison lets NaN pass and costs nothing.
     most = float(jnp.finfo(nu.dtype).max) / 4
     return jnp.where(nu > most, most, nu)
+
+
+def _within_half(d: jax.Array) -> jax.Array:
+    """Half of the largest number at most: two finite numbers may be further apart, and the mean be lost for ever."""
+    if jnp.iscomplexobj(d):
+        return jax.lax.complex(_within_half(d.real), _within_half(d.imag))
+    most = float(jnp.finfo(d.dtype).max) / 2
+    return jnp.where(d > most, most, jnp.where(d < -most, -most, d))
 
 
 def _divide(g: jax.Array, d: jax.Array) -> jax.Array:
@@ -177,6 +185,7 @@ def scale_by_rms(
 
     def update(updates, state, params=None, **extra_args):
         del params, extra_args
+        _tree.state_of(ScaleByRmsState, state)
         if centered != (state.mu is not None):
             raise ValueError(
                 f"the state must come from the same options, got one that is {'not ' * centered}centered for "

@@ -37,19 +37,30 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
 def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:
     if other is None:
         return [None] * treedef.num_leaves
-    mend = "call update with gradients of the parameters that init was called with, and with those parameters"
-    try:
-        leaves = treedef.flatten_up_to(other)
-    except ValueError as error:
-        raise ValueError(f"updates, state and parameters must be trees alike, got: {error}; {mend}.") from error
+    leaves = alike(treedef, other)
     for (path, update), leaf in zip(jax.tree.leaves_with_path(updates, is_leaf=_is_none), leaves, strict=True):
         shape = () if np.isscalar(leaf) else getattr(leaf, "shape", type(leaf).__name__)
         if update is not None and jnp.shape(update) != shape:
             raise ValueError(
                 f"the update{jax.tree_util.keystr(path)} must have the shape of its state and parameter, got "
-                f"{jnp.shape(update)} for {shape}: {mend}."
+                f"{jnp.shape(update)} for {shape}: {_MEND}."
             )
     return leaves
+
+
+_MEND = "call update with gradients of the parameters that init was called with, and with those parameters"
+
+
+def alike(treedef: Any, other: Any) -> list:
+    """The leaves of a tree like that of the updates or of the parameters.
+
+    Raises:
+      ValueError: it is another.
+    """
+    try:
+        return treedef.flatten_up_to(other)
+    except ValueError as error:
+        raise ValueError(f"updates, state and parameters must be trees alike, got: {error}; {_MEND}.") from error
 
 
 def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Any:
@@ -63,13 +74,7 @@ def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = N
     """
 
     def leaf(path, p):
-        of_p = jax.dtypes.canonicalize_dtype(getattr(p, "dtype", None) or jnp.result_type(p))
-        if not jnp.issubdtype(of_p, jnp.inexact):
-            raise TypeError(
-                f"the parameter{jax.tree_util.keystr(path)} must be floating-point or complex, got {of_p}: "
-                "leave integers out with optax.masked or optax.partition."
-            )
-        wide = _numbers.wide(of_p)
+        wide = _numbers.wide(jax.dtypes.canonicalize_dtype(_inexact("parameter", path, p)))
         return jnp.full_like(p, value, dtype=dtype or (_numbers.real(wide) if real else wide))
 
     return jax.tree_util.tree_map_with_path(leaf, params)
@@ -87,7 +92,9 @@ def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformat
     inner = optax.with_extra_args_support(inner)
 
     def update(updates, state, params=None, **extra_args):
-        updates = jax.tree_util.tree_map_with_path(_inexact, updates)
+        if not isinstance(state, tuple):
+            raise TypeError(_NO_STATE.format(type(state).__name__))
+        updates = jax.tree_util.tree_map_with_path(_array, updates)
         wide = jax.tree.map(lambda u: u.astype(_numbers.wide(u.dtype)), updates)
         wide, state = inner.update(wide, state, params, **extra_args)
         return jax.tree.map(lambda w, u: w.astype(u.dtype), wide, updates), state
@@ -95,13 +102,42 @@ def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformat
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _inexact(path: Any, x: Any) -> jax.Array:
-    if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+def _inexact(what: str, path: Any, x: Any) -> Any:
+    """The dtype of a leaf that is, or will be, an array of numbers that are not integers."""
+    name = f"the {what}{jax.tree_util.keystr(path)}"
+    dtype = getattr(x, "dtype", None) or (jnp.result_type(x) if isinstance(x, int | float | complex) else None)
+    if dtype is None:
         raise TypeError(
-            f"the update{jax.tree_util.keystr(path)} must be floating-point or complex, got {jnp.result_type(x)}: "
-            "leave integers out with optax.masked or optax.partition."
+            f"{name} must be an array, got {x!r:.80}: give the tree of parameters, and gradients of them, and not the "
+            "model or function that they belong to."
         )
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise TypeError(
+            f"{name} must be floating-point or complex, got {dtype}: leave it out with optax.masked or optax.partition."
+        )
+    return dtype
+
+
+def _array(path: Any, x: Any) -> jax.Array:
+    _inexact("update", path, x)
     return jnp.asarray(x)
+
+
+_NO_STATE = "the state must come from init, got {}: call state = init(params), then update(grads, state, params)."
+
+
+def state_of(kind: type, state: Any) -> Any:
+    """Refuse a ``state`` that is not of a ``kind``.
+
+    Raises:
+      TypeError: naming both.
+    """
+    if not isinstance(state, kind):
+        raise TypeError(
+            f"the state must be a {kind.__name__}, got {type(state).__name__}: call update(grads, state, params) with "
+            "the state that init of the same options made."
+        )
+    return state
 
 
 class Components(NamedTuple):

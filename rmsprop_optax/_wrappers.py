@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _numbers, _tree
 from rmsprop_optax import storage as _storage
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
@@ -41,7 +41,7 @@ def with_storage(
     """
     _storage.check(storage)
     _storage.check(momentum_storage, name="momentum_storage", signed=True)
-    tx = optax.with_extra_args_support(tx)
+    tx = _optimizer(tx)
     found: Any = (ScaleByRmsState, MomentumState)
 
     def convert(state):
@@ -87,7 +87,13 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
         del params
         return jax.tree.map(lambda u: u.astype(_numbers.wide(u.dtype)), updates)
 
-    return optax.with_extra_args_support(optax.chain(optax.stateless(wide), tx))
+    return optax.with_extra_args_support(optax.chain(optax.stateless(wide), _optimizer(tx)))
+
+
+def _optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
+    if not isinstance(tx, optax.GradientTransformation):
+        raise TypeError(f"what is wrapped must be an optimizer, got {tx!r}: call its constructor, as in rmsprop(0.1).")
+    return optax.with_extra_args_support(tx)
 
 
 class RemainderState(NamedTuple):
@@ -141,7 +147,7 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
       The split of a float32 into a bfloat16 and 16 bits is known from mixed precision training; the rounding half away
       from 0 makes the remainder fit an int16.
     """
-    tx = optax.with_extra_args_support(tx)
+    tx = _optimizer(tx)
 
     def init(params):
         remainder = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int16) if _is_short(p) else None, params)
@@ -150,8 +156,9 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
     def update(updates, state, params=None, **extra_args):
         if params is None:
             raise ValueError("a remainder needs the parameters, got params=None: call update(grads, state, params).")
+        _tree.state_of(RemainderState, state)
         treedef: Any = jax.tree.structure(params)
-        rests = treedef.flatten_up_to(state.remainder)
+        rests = _tree.alike(treedef, state.remainder)
         old = jax.tree.leaves(params)
         whole = [p if r is None else _whole(p, r) for p, r in zip(old, rests, strict=True)]
         wide = jax.tree.map(lambda g: g.astype(jnp.float32) if _is_short(g) else g, updates)

@@ -57,9 +57,17 @@ def _within(x: jax.Array, low: float, high: float) -> jax.Array:
     return jnp.where(x < low, low, jnp.where(x > high, high, x))
 
 
+def _to_float32(x: jax.Array) -> jax.Array:
+    """What is finite stays so, also from float64."""
+    if x.dtype == jnp.float32:
+        return x
+    most = float(jnp.finfo(jnp.float32).max)
+    return jnp.where(jnp.isfinite(x), _within(x, -most, most), x).astype(jnp.float32)
+
+
 def _to_bfloat16(x: jax.Array, noise: Any) -> jax.Array:
     """Add noise below the last kept bit and cut there. What is finite stays so."""
-    x = x.astype(jnp.float32)
+    x = _to_float32(x)
     most = float(jnp.finfo(jnp.bfloat16).max)
     rounded = _float((_bits(x) + (noise >> 16)) & np.uint32(0xFFFF0000))
     return jnp.where(jnp.isfinite(x), _within(rounded, -most, most), x).astype(jnp.bfloat16)
@@ -81,7 +89,7 @@ def _to_uint8(x: jax.Array, noise: Any) -> jax.Array:
     XLA:TPU fuses a second result with the first only if it ends in floating point, so the code becomes a float32 on the
     way: the integer b in the mantissa of 2²³ is the number 2²³ + b.
     """
-    x = x.astype(jnp.float32)
+    x = _to_float32(x)
     b = (_bits(x) + (noise >> 11)) >> _SHIFT
     code = _float(b | np.uint32(0x4B000000)) - np.float32(2**23 + int(_OFFSET))
     code = jnp.where(x > 0, _within(code, 1.0, 254.0), 0.0)
@@ -155,7 +163,13 @@ def coded(tree: Any, storage: Any, *, name: str = "storage", signed: bool = Fals
     if isinstance(storage, PerLeaf):
         choices = jax.tree_util.tree_map_with_path(lambda path, x: storage.choose(*keyed(path, x)), tree)
     else:
-        choices = jax.tree.map(lambda choice, part: jax.tree.map(lambda _: choice, part), storage, tree)
+        try:
+            choices = jax.tree.map(lambda choice, part: jax.tree.map(lambda _: choice, part), storage, tree)
+        except ValueError as error:
+            raise ValueError(
+                f"{name} must be a tree of names that is a prefix of the parameters, got {name}={storage!r}: "
+                f"{str(error).splitlines()[0]}; or choose with a storage.PerLeaf."
+            ) from error
     return jax.tree_util.tree_map_with_path(lambda path, x, c: leaf(keyed(path, x)[0], x, c), tree, choices)
 
 

@@ -107,20 +107,3 @@ def test_a_short_state_is_saved_and_restored_to_the_bit(tmp_path):
     before, after = (jax.tree.leaves(step(params, s, params)) for s in (state, restored))
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(np.asarray(a, np.float32), np.asarray(b, np.float32))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: with_storage(optax.adam(0.1)).init(jnp.ones(1)), "must hold a mean square of this package"),
-        (lambda: with_storage(rmsprop(0.1), "int4"), "storage must be one of float32, bfloat16, uint8"),
-        (lambda: with_storage(rmsprop(0.1), momentum_storage="uint8"), "momentum_storage must be one of float32, bf"),
-        (
-            lambda: with_remainder(rmsprop(0.1)).update(jnp.ones(1), with_remainder(rmsprop(0.1)).init(jnp.ones(1))),
-            "a remainder needs the parameters",
-        ),
-    ],
-)
-def test_bad_input_is_told(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

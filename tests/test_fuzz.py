@@ -1,0 +1,427 @@
+"""Random trees, options, storages and wrappers, and gradients from zero to infinity: what must hold whatever comes.
+
+``FUZZ=1000000 pytest -n 0 tests/test_fuzz.py`` runs about as many cases; ``FUZZ_SEED`` takes others. A case is one
+stream of gradients through one tree, options and wrapper; a setup is compiled once for many. A failure prints the
+setup, with which :func:`broken` finds it again, and the case.
+"""
+
+import math
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fuzzing import ROWS, STEPS, WRAPPERS, Leaf, Pair, Program, Setup, idle, limits, representable, tame, wild
+from hypothesis import HealthCheck, Phase, example, given, seed, settings
+from hypothesis import strategies as st
+
+from rmsprop_optax import scale_by_rms, storage
+
+CASES = int(os.environ.get("FUZZ", 0))
+BATCH = 4096 if CASES else 64
+EXAMPLES = math.ceil(CASES / BATCH) if CASES else 5
+profile = settings(
+    max_examples=EXAMPLES,
+    derandomize=not CASES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    print_blob=True,
+)
+
+# What is drawn
+
+SHORT = ("float32", "bfloat16", "float16", "complex64")
+LONG = (*SHORT, "float64", "complex128")
+
+
+def leaves(dtypes):
+    shapes = st.lists(st.integers(0, 3), max_size=5).map(tuple).filter(lambda shape: math.prod(shape) <= 24)
+    return st.builds(Leaf, shapes, st.sampled_from(dtypes))
+
+
+def trees(dtypes):
+    def nested(inner):
+        return st.one_of(
+            st.lists(inner, min_size=1, max_size=3),
+            st.tuples(inner, st.none()),
+            st.builds(Pair, inner, inner),
+            st.dictionaries(st.sampled_from(["w", "b", "scale"]), inner, min_size=1),
+        )
+
+    found = st.recursive(st.one_of(leaves(dtypes), leaves(dtypes), st.none()), nested, max_leaves=5)
+    return found.filter(lambda tree: any(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)))
+
+
+@st.composite
+def options(draw):
+    """Of ``rmsprop``, with no epsilon so small that it stands alone; see :func:`bounded`."""
+    bare = draw(st.integers(0, 3)) == 3  # nothing that knows a scale
+    out = {
+        "learning_rate": draw(st.sampled_from([1.0, 0.1, 1e-3])),
+        "decay": draw(st.sampled_from([0.9, 0.0, 0.5, 0.99, 0.999, 0.999999])),
+        "eps_root": 0.0 if bare else draw(st.sampled_from([0.0, 1e-8, 1e-16, 1e-2])),
+        "eps": 0.0 if bare else draw(st.sampled_from([0.0, 1e-8, 1e-3])),
+        "centered": draw(st.booleans()),
+        "storage": "float32" if bare else draw(st.sampled_from(["float32", "bfloat16", "uint8"])),
+    }
+    start = 0.0 if bare else draw(st.sampled_from([0.0, 1.0, 1e-10]))
+    out |= {"bias_correction": True} if draw(st.booleans()) else {"initial_value": start}
+    if draw(st.booleans()):
+        out["momentum"] = draw(st.sampled_from([0.5, 0.9, 0.99]))
+        out["nesterov"] = draw(st.booleans())
+        out["lr_in_momentum"] = draw(st.booleans())
+        out["momentum_storage"] = draw(st.sampled_from(["float32", "bfloat16"]))
+    for name, value in (("floor", 1e-3), ("l2", 0.01), ("weight_decay", 0.1)):
+        if draw(st.integers(0, 3)) == 3 and not (bare and name != "weight_decay"):
+            out[name] = value
+    return out
+
+
+@st.composite
+def setups(draw):
+    row = draw(st.sampled_from(list(ROWS))) if draw(st.integers(0, 4)) == 4 else None
+    # optax adds the norms of float32 and float64 arrays, which strict promotion refuses.
+    x64 = draw(st.integers(0, 4)) == 4 and not (row and not ROWS[row].elementwise)
+    dtypes = LONG if x64 else SHORT
+    wrappers = sorted(set(WRAPPERS) - {"inject_hyperparams"} if row else WRAPPERS)
+    if row:  # what a framework makes of float16's range is its own affair
+        dtypes = [dtype for dtype in dtypes if dtype != "float16" and (ROWS[row].complex or "complex" not in dtype)]
+    wrapper = draw(st.sampled_from(wrappers))
+    if wrapper == "MultiSteps":  # which accumulates in float32, also what is complex
+        dtypes = [dtype for dtype in dtypes if dtype in ("float32", "bfloat16")]
+    return Setup(
+        tree=draw(trees(dtypes)),
+        options={} if row else draw(options()),
+        row=row,
+        traced=not row and wrapper != "inject_hyperparams" and draw(st.booleans()),
+        wrapper=wrapper,
+        over=draw(st.sampled_from(["vmap"] * 5 + ["map"] * 2)),
+        x64=x64,
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+# What must hold
+
+
+class Cases:
+    """The cases of a setup: numbers, parameters and gradients, and what becomes of them."""
+
+    def __init__(self, setup, cases):
+        self.setup, self.count, self.rng = setup, cases, np.random.default_rng(setup.seed)
+        self.program = Program(setup, setup.tree)
+        self.leaves = self.program.leaves
+        self.numbers = setup.numbers(cases)
+        self.elementwise = not setup.row or ROWS[setup.row].elementwise
+        self.working = [not idle(setup.wrapper, leaf.shape) for leaf in self.leaves]
+        self.params = [self.drawn(leaf, tame, 1, -2, 1)[:, 0] for leaf in self.leaves]
+        self.filled = [i for i, leaf in enumerate(self.leaves) if math.prod(leaf.shape) and self.working[i]]
+        self.grads, self.fine = [], np.ones(cases, bool)
+        for leaf, p in zip(self.leaves, self.params, strict=True):
+            g, fine = self.stream(leaf, p)
+            self.grads.append(g)
+            self.fine &= fine
+        self.updates, self.state = self.run(self.grads)
+
+    def drawn(self, leaf, draw, steps, *more):
+        flat = draw(self.rng, (self.count, steps, math.prod(leaf.shape)), leaf.dtype, *more)
+        return flat.reshape(self.count, steps, *leaf.shape)
+
+    def stream(self, leaf, p):
+        """Gradients, tamed where the update is not representable, and the cases that are representable then."""
+        if self.setup.row:
+            return self.drawn(leaf, tame, STEPS, -6, 6), np.ones(self.count, bool)
+        options = self.setup.options | self.numbers
+        wide = str(np.promote_types(jnp.dtype(leaf.dtype), np.float32))
+        flat = self.drawn(leaf, wild, STEPS).reshape(self.count, STEPS, -1)
+        p = p.reshape(self.count, -1)
+        if self.setup.wrapper == "MultiSteps":  # which takes each step, also of half a gradient, and multiplies it by 0
+            flat = tame(self.rng, flat.shape, leaf.dtype, -12, 12)
+
+        def fits(g):
+            if self.setup.wrapper == "MultiSteps":
+                g = (g[:, ::2] / 2 + g[:, 1::2] / 2).astype(g.dtype)
+            return representable(options, g, p, leaf.dtype, wide).all(1)
+
+        fine = fits(flat)
+        flat = np.where(fine[:, None], flat, tame(self.rng, flat.shape, leaf.dtype, -2, 1))
+        return flat.reshape(self.count, STEPS, *leaf.shape), fits(flat).all(1)
+
+    def run(self, grads, cut=None):
+        return self.program.run(self.numbers, self.params, grads, cut)
+
+    def number(self, name, default):
+        return np.asarray(self.numbers.get(name, self.setup.options.get(name, default)), np.float64)
+
+
+def differ(a, b):
+    """The cases in which any bit of two arrays does, but for the sign of a zero."""
+    if not a.size:
+        return np.zeros(len(a), bool)
+    a, b = (np.ascontiguousarray(x + np.zeros_like(x)).view(np.uint8).reshape(len(x), -1) for x in (a, b))
+    return (a != b).any(1)
+
+
+def last_place(x):
+    """Two units in the last place of each entry, or the smallest normal number."""
+    info = jnp.finfo(x.dtype)
+    return 2 * float(info.eps) * np.abs(x).astype(np.float64) + float(info.tiny)
+
+
+def spread(x, like):
+    """A column of the cases beside an array of them."""
+    return np.asarray(x).reshape(-1, *[1] * (like.ndim - 1)) if np.ndim(x) else x
+
+
+def finite(c):
+    """Finite gradients whose update is representable never produce a non-finite update or state."""
+    for path, u, working in zip(c.program.paths, c.updates, c.working, strict=True):
+        if working:
+            yield f"update{path}", c.fine & ~np.isfinite(u.astype(complex)).reshape(len(u), -1).all(1)
+    for path, x in c.state:
+        bad = x == 255 if x.dtype == np.uint8 else ~np.isfinite(x.astype(complex))
+        yield f"state{path}", c.fine & bad.reshape(len(x), -1).any(1)
+
+
+def bounded(c):
+    """|u| ≤ lr/√(1 − decay), whatever the storage, for what is stored is the mean square of the gradients before.
+
+    But for an epsilon below 1e-19 beside the root: it stands alone where a square is below 1e-38.
+    """
+    o = c.setup.options
+    if (
+        c.setup.row
+        or o["centered"]
+        or {"momentum", "l2", "weight_decay"} & o.keys()
+        or c.setup.wrapper == "with_remainder"
+    ):
+        return
+    rate = 1 - c.number("decay", 0.9)
+    bound = c.number("learning_rate", 1.0) / np.sqrt(rate)
+    for path, g, u, leaf, working in zip(c.program.paths, c.grads, c.updates, c.leaves, c.working, strict=True):
+        if working and u.size:
+            g, size = (np.abs(x.astype(np.complex128)) for x in (g, u))
+            if c.setup.wrapper == "MultiSteps":
+                g = np.repeat(np.minimum(g[:, ::2], g[:, 1::2]), 2, axis=1)
+            # What is subnormal, up to three numbers of this sum, may be taken for 0.
+            tiny = limits("float64" if leaf.dtype in ("float64", "complex128") else "float32")[1]
+            few = np.sqrt(1 + 3 * tiny / np.maximum(spread(rate, g) * g**2, tiny / 1e3))
+            most = spread(bound, size) * few * (1 + 2e-5 + float(jnp.finfo(u.dtype).eps)) + limits(leaf.dtype)[0]
+            yield f"update{path}", (size > most).reshape(len(u), -1).any(1)
+
+
+def resumed(c):
+    """Two halves, with the state saved and restored between them, are one run to the bit."""
+    updates, state = c.run(c.grads, cut=STEPS // 2 - 1)
+    for path, a, b in zip(c.program.paths, c.updates, updates, strict=True):
+        yield f"update{path}", differ(a, b)
+    for (path, a), (_, b) in zip(c.state, state, strict=True):
+        yield f"state{path}", differ(a, b)
+
+
+def spoiled(c):
+    """The gradients with one infinite or NaN entry in each case: which leaf, step and entry, and the gradients."""
+    leaf = c.rng.choice(c.filled)
+    grads = [g.copy() for g in c.grads]
+    flat = grads[leaf].reshape(c.count, STEPS, -1)
+    step, entry = c.rng.integers(0, STEPS, c.count), c.rng.integers(0, flat.shape[2], c.count)
+    flat[np.arange(c.count), step, entry] = c.rng.choice(np.asarray([np.inf, -np.inf, np.nan], flat.dtype), c.count)
+    return leaf, step, entry, grads
+
+
+def alone(c):
+    """One infinite or NaN entry harms no other, and is seen where it is."""
+    if not c.elementwise or c.setup.wrapper == "apply_if_finite" or not c.filled:
+        return
+    leaf, step, entry, grads = spoiled(c)
+    updates, state = c.run(grads)
+    every = np.arange(c.count)
+
+    def without(x, lead):
+        x = x.copy()
+        x.reshape(*x.shape[:lead], -1)[(every, slice(None), entry) if lead == 2 else (every, entry)] = 0
+        return x
+
+    for i, (path, a, b) in enumerate(zip(c.program.paths, c.updates, updates, strict=True)):
+        if i == leaf:
+            a, b, here = without(a, 2), without(b, 2), b.reshape(c.count, STEPS, -1)[every, step, entry]
+            if not c.setup.row and c.setup.wrapper != "MultiSteps":
+                yield f"update{path}, which does not show the bad entry", np.isfinite(here.astype(complex))
+        yield f"update{path}", differ(a, b)
+    for (path, a), (_, b) in zip(c.state, state, strict=True):
+        if a.shape[1:] == c.leaves[leaf].shape and c.program.paths[leaf] in path:
+            a, b = without(a, 1), without(b, 1)
+        yield f"state{path}", differ(a, b)
+
+
+def skipped(c):
+    """Under ``apply_if_finite`` a step with an infinite or NaN entry is as if it had not been."""
+    if c.setup.wrapper != "apply_if_finite" or c.setup.row or not c.filled:
+        return
+    _, step, _, grads = spoiled(c)
+    order = np.arange(STEPS - 1) + (np.arange(STEPS - 1) >= step[:, None])
+    every = np.arange(c.count)[:, None]
+    shorter = [np.concatenate([g[every, order], np.zeros_like(g[:, :1])], 1) for g in grads]
+    (long, _), (short, _) = c.run(grads), c.run(shorter)
+    for path, a, b in zip(c.program.paths, long, short, strict=True):
+        yield f"update{path}", differ(a[every, order], b[:, :-1])
+        yield f"update{path}, which is not 0", (a[every[:, 0], step] != 0).reshape(c.count, -1).any(1)
+
+
+def scaled(c):
+    """Without an epsilon the scale of the gradients does not matter: powers of two scale every operation exactly."""
+    o = c.setup.options
+    if c.setup.row or o["eps"] or o["eps_root"] or {"floor", "l2"} & o.keys():
+        return
+    if o["storage"] != "float32" or o.get("initial_value"):
+        return
+    # A variance is far below the squares that it is of, down to 2^-96 of them; nothing may become subnormal.
+    low, high = (2, 12) if o["centered"] else (-12, 12)
+    powers = c.rng.integers(-6, 7, c.count)
+    both = [], []
+    for leaf in c.leaves:
+        _, tiny, most = limits(leaf.dtype)
+        g = c.drawn(leaf, tame, STEPS, low, high)
+        size = np.abs(np.stack([g.real, g.imag]).astype(np.float64))
+        fit = ((size == 0) | ((size > max(tiny, 1e-12) * 64) & (size < most / 64))).all((0, 2))
+        g = np.where(np.expand_dims(fit, 1), g, 0).astype(g.dtype)
+        both[0].append(g)
+        both[1].append((g * spread(2.0**powers, g).astype(g.dtype)).astype(g.dtype))
+    (one, _), (other, _) = map(c.run, both)
+    for path, a, b, working in zip(c.program.paths, one, other, c.working, strict=True):
+        if working:
+            yield f"update{path}", differ(a, b)
+
+
+def rearranged(c):
+    """Another order of the leaves, and leaves in two parts, change nothing.
+
+    Where numbers are rounded by chance it depends on the place along the last two axes, and on these only. The compiler
+    fuses a product with a sum in one program and not in the other: last bits may differ.
+    """
+    if not c.elementwise or c.setup.seed % 3:
+        return
+    pieces = []
+    for i, leaf in reversed(list(enumerate(c.leaves))):
+        axes = [axis for axis, length in enumerate(leaf.shape) if length > 1]
+        axis = axes[c.setup.seed % len(axes)] if axes else None
+        pieces += [(i, axis, slice(None))] if axis is None else [(i, axis, slice(1)), (i, axis, slice(1, None))]
+
+    def cut(arrays, lead):
+        return [
+            arrays[i] if axis is None else arrays[i][(*[slice(None)] * (lead + axis), part)] for i, axis, part in pieces
+        ]
+
+    tree = [Leaf(p.shape[1:], c.leaves[i].dtype) for (i, *_), p in zip(pieces, cut(c.params, 1), strict=True)]
+    # Some compiled loops take subnormal numbers for 0 and some do not.
+    grads = [
+        np.where(np.abs(g) < 8 * limits("float32")[1] * (g.dtype != np.float16), 0, g).astype(g.dtype) for g in c.grads
+    ]
+    whole, _ = c.run(grads)
+    updates, _ = Program(c.setup, tree).run(c.numbers, cut(c.params, 1), cut(grads, 2))
+    formats = {c.setup.options.get(k) for k in ("storage", "momentum_storage")}
+    formats |= set(ROWS[c.setup.row].formats) if c.setup.row else set()
+    for (i, axis, part), a, b in zip(pieces, cut(whole, 2), updates, strict=True):
+        kept = axis is None or part == slice(1) or axis < len(c.leaves[i].shape) - 2
+        short = bool(formats & {"bfloat16", "uint8"})
+        if kept or not short:
+            far = ~(np.abs(a - b) <= 1e-5 * np.abs(a).max(1, keepdims=True, initial=0) + last_place(a))
+            bad = c.fine & far.reshape(len(a), -1).any(1) if a.size else differ(a, b)
+            # A last bit may decide how a number is rounded, and is much of a small variance: in some cases.
+            loose = short or c.setup.row or c.setup.options["centered"]
+            yield f"update{c.program.paths[i]}, axis {axis}", bad & (bad.mean() > 0.25 if loose else True)
+
+
+PROPERTIES = (finite, bounded, resumed, alone, skipped, scaled, rearranged)
+
+
+def broken(setup, cases=BATCH):
+    """What does not hold, in words; nothing else where all does."""
+    with setup.modes(), np.errstate(all="ignore"):
+        c = Cases(setup, cases)
+        for check in PROPERTIES:
+            for where, bad in check(c):
+                if bad.any():
+                    case = int(np.argmax(bad))
+                    g = {
+                        path: g[case].reshape(STEPS, -1).tolist()
+                        for path, g in zip(c.program.paths, c.grads, strict=True)
+                    }
+                    numbers = {name: float(x[case]) for name, x in c.numbers.items()}
+                    many = f"{bad.sum()} of {cases} cases, as {case}"
+                    yield f"{check.__name__}: {where}: {many}, of broken({setup}, {cases}): {numbers}, {g}"
+
+
+@seed(int(os.environ.get("FUZZ_SEED", 0)))
+@profile
+@given(setups())
+@example(
+    Setup(
+        tree={"w": Leaf((2,)), "b": None},
+        options={
+            "learning_rate": 0.1,
+            "decay": 0.9,
+            "eps_root": 1e-8,
+            "eps": 0.0,
+            "centered": True,
+            "storage": "uint8",
+        },
+        over="eager",
+        seed=1,
+    )
+)
+def test_whatever_comes(setup):
+    found = list(broken(setup))
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_a_huge_gradient_does_not_silence_its_weight_for_ever(centered):
+    """Of 1e19 to 1e38, whose square overflows, among gradients of 1: a few hundred steps later it is forgotten."""
+    kinds = [Leaf((2,)), Leaf((2,), "bfloat16"), Leaf((2,), "complex64")]
+    formats = {name: name for name in ("float32", "bfloat16", "uint8")}
+    options = {"learning_rate": 1.0, "eps_root": 1e-8, "centered": centered, "storage": formats}
+    program = Program(Setup(dict.fromkeys(formats, kinds), options), dict.fromkeys(formats, kinds))
+    rng, cases, steps = np.random.default_rng(0), min(BATCH, 512), 600
+    numbers = {"decay": rng.uniform(0.1, 0.7, cases).astype(np.float32)}  # at 0.7, 400 steps from 1e38 to 1
+    clean = [tame(rng, (cases, steps, *leaf.shape), leaf.dtype, -1, 1) for leaf in program.leaves]
+    params = [g[:, 0] for g in clean]
+    rows, at = np.arange(cases), rng.integers(0, 20, cases)
+    spoiled = [g.copy() for g in clean]
+    for g in spoiled:
+        g[rows, at, 0] = (rng.choice([-1, 1], cases) * 10 ** rng.uniform(19, 38, cases)).astype(g.dtype)
+    for path, u, v in zip(program.paths, *(program.run(numbers, params, g)[0] for g in (spoiled, clean)), strict=True):
+        u, v = (np.abs(x.astype(np.complex128)) for x in (u, v))
+        assert np.isfinite(u).all(), path
+        rate = 1 - numbers["decay"].astype(np.float64)
+        bound = (rate * (1 - rate) if centered else rate) ** -0.5
+        assert (u[rows, at, 0] <= bound * 1.01).all(), path
+        np.testing.assert_allclose(u[:, -150:].mean(1), v[:, -150:].mean(1), rtol=0.15, err_msg=path)
+
+
+# What was found
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "uint8"])
+def test_a_float64_mean_square_beyond_float32_is_stored_as_the_largest_number(name):
+    with jax.enable_x64(True):
+        g = jnp.asarray([1e25, -1e200, 1.0])
+        tx = scale_by_rms(0.9, storage=name)
+        _, state = tx.update(g, tx.init(g))
+        updates, state = tx.update(jnp.ones(3), state)
+        assert bool(jnp.isfinite(updates).all()), updates
+        assert bool(jnp.isfinite(storage.decoded(state.nu)).all()), state.nu
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
+def test_gradients_that_leap_over_their_mean_do_not_lose_it(dtype):
+    g = jnp.asarray([3e38, 1.0], dtype)
+    tx = scale_by_rms(0.5, centered=True)
+    state = tx.init(g)
+    for gradient in (g, -g, g):
+        updates, state = tx.update(gradient, state)
+    assert bool(jnp.isfinite(updates).all()), updates
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(state)), state
