@@ -1,10 +1,12 @@
 """What a person tuning RMSprop looks at, kept beside the state, array by array."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rmsprop_optax import _numbers, _tree
@@ -21,7 +23,7 @@ class Layer(NamedTuple):
       parameter: root mean square of the parameter before the update.
       learning_rate: what multiplies a normalised gradient in this step; ``1 + momentum`` times that with Nesterov's.
       lr_min: the least effective learning rate of its entries, ``learning_rate / denominator``.
-      lr_median: their median, of 1024 entries at most, evenly spread.
+      lr_median: their median, of 128 entries at most, evenly spread.
       lr_max: the largest.
       below_eps: the share of entries whose root mean square is less than the epsilons, 0 to 1.
       silent: the share of entries that no gradient has reached, 0 to 1.
@@ -54,7 +56,7 @@ class MeasuredState(NamedTuple):
     inner: Any
 
 
-_SAMPLE = 1024
+_SAMPLE = 128  # to sort more takes longer than all else
 # Gradients that no clipping touches, and mean squares between which float32 has room.
 _TINY, _HUGE = 1e-12, 1e20
 
@@ -65,6 +67,9 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     The updates are those of the optimizer. The effective learning rates come from the optimizer itself: it
     is asked for the update of a tiny gradient at the least, the median and the largest mean square of each array, with
     its buffers empty; so they hold for every dialect, epsilon and schedule.
+
+    A step of the demo's training, 5 ms on a CPU, takes 5 to 9 % longer with measures at every step, and less than 5 %
+    longer with measures at every fifth (``tests/benchmarks/measured.md``).
 
     Args:
       tx: an optimizer of ours or a chain that holds one. Inside ``optax.MultiSteps``, which passes on every k-th
@@ -147,6 +152,45 @@ def scalars(state: Any) -> dict[str, float]:
     return found
 
 
+def effective_rates(
+    tx: optax.GradientTransformation, state: Any, params: optax.Params, *, entries: int = 1024, **extra_args: Any
+) -> dict[str, np.ndarray]:
+    """The effective learning rates of single entries in the next step, for a histogram of each array.
+
+    They come from the optimizer, as :func:`measured` has them, and cost no more than a few steps; call it now and then,
+    outside of the training step.
+
+    Args:
+      tx: an optimizer of ours or a chain that holds one, measured or not.
+      state: its state.
+      params: the parameters, of which only names and dtypes count.
+      entries: of an array at most, evenly spread; of a complex one both parts.
+      extra_args: for ``tx.update``.
+
+    Returns:
+      Name of an array with a mean square → float32 [entries]. Above 1e10 where neither a gradient nor an epsilon bounds
+      it.
+
+    Example:
+      >>> from rmsprop_optax import rmsprop
+      >>> tx = rmsprop(0.1, decay=0.75, eps_root=0.0)
+      >>> params = {"w": jnp.array([3.0, 4.0])}
+      >>> _, state = tx.update({"w": jnp.array([1.0, 10.0])}, tx.init(params), params)
+      >>> effective_rates(tx, state, params)["w"]
+      array([0.2 , 0.02], dtype=float32)
+    """
+    found, sizes = _effective_rates(state, params, extra_args, tx=tx, entries=entries)
+    return {name: np.asarray(rates)[: sizes[name].shape[0]] for name, rates in found.items()}
+
+
+@functools.partial(jax.jit, static_argnames=("tx", "entries"))
+def _effective_rates(state, params, extra_args, *, tx, entries):
+    values, _, at = _asked(optax.with_extra_args_support(tx), params, state, state, extra_args)
+    samples = {name: _sampled(nu, entries) for name, nu in values.items()}
+    most = max((x.size for x in samples.values()), default=0)
+    return _vmap(at, {name: jnp.resize(x, (most,)) for name, x in samples.items()}), samples
+
+
 _COLUMNS = {
     "gradient": "gradient",
     "update": "update",
@@ -201,8 +245,9 @@ def _cell(field: str, x: float | None) -> str:
 
 
 def _nothing(names: Any) -> dict[str, Layer]:
-    nan = jnp.full((), jnp.nan, jnp.float32)
-    return {name: Layer(*[nan] * len(Layer._fields))._replace(warm_up=jnp.ones_like(nan)) for name in names}
+    # An array of its own for each, for what is one and the same cannot be donated.
+    start = dict.fromkeys(Layer._fields, math.nan) | {"warm_up": 1.0}
+    return {name: Layer(*(jnp.full((), x, jnp.float32) for x in start.values())) for name in names}
 
 
 def _rms(x: jax.Array) -> jax.Array:
@@ -212,6 +257,28 @@ def _rms(x: jax.Array) -> jax.Array:
 
 def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> dict[str, dict[str, jax.Array]]:
     """What the optimizer does to a tiny gradient at a few mean squares, array by array."""
+    values, kept, at = _asked(tx, updates, before, after, extra_args)
+    # The largest mean square has the least rate.
+    points = {
+        name: jnp.stack([_HUGE, _TINY**2, nu.max(), jnp.median(_sampled(nu)), nu.min()]) for name, nu in values.items()
+    }
+    found = {}
+    for name, (huge, tiny, least, median, most) in _vmap(at, points).items():
+        rate, nu = huge * _HUGE**0.5, values[name]
+        found[name] = {
+            "learning_rate": rate,
+            "lr_min": least,
+            "lr_median": median,
+            "lr_max": most,
+            "below_eps": (nu < (rate / tiny) ** 2).mean(dtype=jnp.float32),
+            "silent": (nu == 0).mean(dtype=jnp.float32),
+            "warm_up": kept[name],
+        }
+    return found
+
+
+def _asked(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> tuple[dict, dict, Any]:
+    """The mean squares of ``after``, what of an old one is kept, and what gives effective rates at other ones."""
     stored = {name: nu for state in _tree.nodes(after, ScaleByRmsState) for name, nu in _tree.named(state.nu).items()}
     values = {name: _values(nu) for name, nu in stored.items()}
     values = {name: nu for name, nu in values.items() if nu.size}
@@ -231,9 +298,8 @@ def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
     # A decay of 0 keeps nothing but the tiny gradient's square.
     kept = {name: jnp.where(nu[name] < 1, 0.0, nu[name] / _HUGE) for name in values}
 
-    def at(which):
+    def at(nus):
         """Effective learning rates at a mean square of each array, which is what becomes of an old one or of g²."""
-        nus = {name: which(values[name]) for name in values}
         old = {k: jnp.where(kept[k] > 0, x / jnp.where(kept[k] > 0, kept[k], 1), 0.0) for k, x in nus.items()}
         sizes = {k: jnp.where(kept[k] > 0, _TINY, jnp.maximum(jnp.sqrt(x), _TINY)) for k, x in nus.items()}
         gradients = jax.tree.map_with_path(
@@ -242,22 +308,11 @@ def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
         _, u = ask(dict.fromkeys(stored, 0.0) | old, gradients)
         return {name: u[name] / sizes[name] for name in values}
 
-    rate = {name: x * _HUGE**0.5 for name, x in at(lambda nu: jnp.float32(_HUGE)).items()}
-    eps = {name: rate[name] / x for name, x in at(lambda nu: jnp.float32(_TINY**2)).items()}
-    # The largest mean square has the least rate.
-    least, median, most = at(jnp.max), at(lambda nu: jnp.median(_sampled(nu))), at(jnp.min)
-    return {
-        name: {
-            "learning_rate": rate[name],
-            "lr_min": least[name],
-            "lr_median": median[name],
-            "lr_max": most[name],
-            "below_eps": (nu < eps[name] ** 2).mean(dtype=jnp.float32),
-            "silent": (nu == 0).mean(dtype=jnp.float32),
-            "warm_up": kept[name],
-        }
-        for name, nu in values.items()
-    }
+    return values, kept, at
+
+
+def _vmap(function: Any, named: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return jax.vmap(function)(named) if named else {}
 
 
 def _values(nu: Any) -> jax.Array:
@@ -265,9 +320,12 @@ def _values(nu: Any) -> jax.Array:
     return jnp.stack([jnp.asarray(_storage.decoded(x), jnp.float32) for x in jax.tree.leaves(nu)])
 
 
-def _sampled(x: jax.Array) -> jax.Array:
+def _sampled(x: jax.Array, most: int = _SAMPLE) -> jax.Array:
     x = x.ravel()
-    return x[:: -(-x.size // _SAMPLE)]
+    if x.size <= most:
+        return x
+    # Steps of the golden ratio, which fall in with no row and no column.
+    return x[(np.arange(most) * (5**0.5 - 1) / 2 % 1 * x.size).astype(int)]
 
 
 def _with(nus: dict[str, Any], fresh: Any, old: Any, paths: set) -> Any:

@@ -41,7 +41,8 @@ def test_two_dialects_side_by_side(tmp_path, capsys):
     check_results(results(both), settings)
     check_learning(numbers(both))
     check_output(output, both)
-    check_picture(both / "curves.png")
+    for name in PICTURES:
+        check_picture(both / name)
 
     pytorch = ["--dialect", "pytorch", "--set", *settings, *QUICK]
     assert main([*pytorch, "--out", str(again)]) == 0
@@ -49,6 +50,9 @@ def test_two_dialects_side_by_side(tmp_path, capsys):
     first, second, seed_1 = (numbers(folder)["pytorch"] for folder in (both, again, other))
     assert first == second
     assert all(row != row_1 for row, row_1 in zip(first, seed_1, strict=True))
+
+
+PICTURES = ("curves.png", "layers-tf1.png", "rates-tf1.png", "layers-pytorch.png", "rates-pytorch.png")
 
 
 def check_results(results, settings):
@@ -69,6 +73,9 @@ def check_learning(runs):
         assert rows[-1]["train_loss"] < rows[0]["train_loss"]
         assert rows[-1]["test_loss"] < rows[0]["test_loss"]
         assert rows[-1]["test_accuracy"] > rows[0]["test_accuracy"]
+        assert [row["step"] for row in rows] == [0, 11, 22]
+        assert 0 < rows[-1]["lr_min/hidden/kernel"] < rows[-1]["lr_max/hidden/kernel"]
+        assert "rates" not in rows[-1]
 
 
 def check_output(output, folder):
@@ -93,7 +100,8 @@ def check_output(output, folder):
 def check_picture(path):
     picture = imread(path)[..., :3]
     assert min(picture.shape[:2]) > 400
-    for colour in plots._COLOURS[:2]:
+    colours = plots._COLOURS[1:2] if path.name.startswith("rates") else plots._COLOURS[:2]
+    for colour in colours:
         assert np.count_nonzero(np.all(picture == np.float32(to_rgb(colour)), axis=-1)) > 1000
 
 
@@ -103,7 +111,8 @@ def test_a_run_that_diverges_is_told_and_ends(tmp_path, capsys):
     run = results(tmp_path)["runs"]["keras"]
     assert run["diverged_in_epoch"] == 1
     assert [row["train_loss"] is None for row in run["epochs"]] == [False, True]
-    assert (tmp_path / "curves.png").exists()
+    pictures = {"curves.png", "layers-keras.png", "rates-keras.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", *pictures}
 
 
 def test_the_arguments_of_every_dialect_can_be_written(tmp_path):
@@ -194,7 +203,7 @@ def test_ctrl_c_ends_quietly(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["results.json", "curves.png"])
+@pytest.mark.parametrize("name", ["results.json", "curves.png", "rates-keras.png"])
 @pytest.mark.parametrize("content", [b"{}", b"[1, 2]", b"\xff\x00", b'{"written_by": "me"}'])
 def test_foreign_files_stay(name, content, tmp_path, capsys):
     (tmp_path / name).write_bytes(content)

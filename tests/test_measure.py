@@ -11,7 +11,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 from rmsprop_optax import dialects, rmsprop, storage, with_remainder
-from rmsprop_optax.measure import Layer, MeasuredState, measured, report, scalars
+from rmsprop_optax.measure import Layer, MeasuredState, effective_rates, measured, report, scalars
 
 RATE = optax.linear_schedule(0.1, 0.01, 10)
 PARAMS = {"a": {"w": jnp.linspace(-1.0, 2.0, 60).reshape(5, 12)}, "b": jnp.full(7, 0.5)}
@@ -71,6 +71,42 @@ def test_effective_learning_rates_are_those_of_the_rule(case):
         # Some ten roundings of float32.
         np.testing.assert_allclose([found.lr_min, found.lr_median, found.lr_max], expected, rtol=1e-5)
         assert float(found.learning_rate) == pytest.approx(rate, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ["both", "schedule", "decay 0", "uint8"])
+def test_effective_learning_rates_of_single_entries(case):
+    tx, effective, _ = CASES[case]
+    _, state = trained(tx, 4)
+    tx_measured = measured(tx)
+    with jax.numpy_dtype_promotion("standard"):
+        found = effective_rates(tx, state, PARAMS)
+        some = effective_rates(tx_measured, tx_measured.init(PARAMS)._replace(inner=state), PARAMS, entries=40)
+    nu = optax.tree.get(state, "nu")
+    for name, stored in {"a/w": nu["a"]["w"], "b": nu["b"]}.items():
+        expected = effective(np.asarray(storage.decoded(stored), np.float64).ravel())
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5)
+        assert len(some[name]) == min(expected.size, 40)
+        np.testing.assert_array_less(np.abs(some[name][:, None] / expected - 1).min(1), 1e-5)
+
+
+def test_the_median_of_many_entries_is_not_that_of_a_column():
+    # Rows and columns of a power of two, which even steps would fall in with.
+    params = {"w": jnp.ones((256, 64))}
+    size = np.broadcast_to(10.0 ** np.arange(-2, 2, 1 / 16), (256, 64))
+    for scales in (size, size.reshape(64, 256).T):
+        _, state = trained(measured(rmsprop(0.1)), 1, params, lambda step, scales=scales: {"w": jnp.asarray(scales)})
+        found = effective_rates(rmsprop(0.1), state.inner, params, entries=256)["w"]
+        expected = 0.1 / np.sqrt(0.1) / np.quantile(scales, [0.6, 0.5, 0.4])
+        # Of 128 entries an error of a tenth is two and a half standard deviations if they are random.
+        assert expected[0] < float(state.layers["w"].lr_median) < expected[2]
+        assert expected[0] < np.median(found) < expected[2]
+
+
+def test_the_state_can_be_donated():
+    tx = measured(rmsprop(0.1))
+    params = jax.tree.map(jnp.copy, PARAMS)
+    update = jax.jit(lambda state: tx.update(params, state, params)[1], donate_argnums=0)
+    assert int(update(update(tx.init(params))).step) == 2
 
 
 @pytest.mark.parametrize("case", ["schedule", "corrected", "clipped", "uint8"])
@@ -168,6 +204,14 @@ def test_other_dtypes(make, dtype):
     assert np.isnan(state.layers["empty"].lr_max)
     with jax.numpy_dtype_promotion("standard"):
         assert "empty" not in "".join(key for key in scalars(state) if key.startswith("lr"))
+
+
+def test_of_other_optimizers_there_are_sizes_alone():
+    tx = measured(optax.sgd(0.1))
+    _, state = trained(tx, 1)
+    assert scalars(state)["update/b"] > 0
+    assert not any(key.startswith("lr") for key in scalars(state))
+    assert effective_rates(tx, state, PARAMS) == {}
 
 
 def test_no_parameters_no_ratio():

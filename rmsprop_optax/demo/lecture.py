@@ -1,7 +1,7 @@
 """The argument of Hinton's lecture 6.5 for RMSprop, as experiments with numbers.
 
 One function an experiment: each states the claim, takes what it depends on as arguments, and returns plain arrays.
-``notebooks/1_why_rmsprop.ipynb`` draws them, ``tests/test_lecture.py`` asserts what the notebook says about them.
+``notebooks/1_why_rmsprop.ipynb`` draws them, ``tests/claims/why_rmsprop.py`` asserts what the notebook says about them.
 
 Source:
   Hinton, Srivastava, Swersky: Neural Networks for Machine Learning, lecture 6.5, "rmsprop: Divide the gradient by a
@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop_optax import rmsprop, scale_by_rms
+from rmsprop_optax import nesterov_eval_params, rmsprop, scale_by_gains, scale_by_rms
+from rmsprop_optax.dialects import hinton
 
 
 def rprop(learning_rate: Any, **options: Any) -> optax.GradientTransformation:
@@ -49,6 +50,63 @@ OPTIMIZERS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
     "RMSprop": rmsprop,
 }
 """The four that are compared, as functions of the learning rate, which is the first step size of rprop."""
+
+MOMENTUM = 0.9
+
+
+def jump_divided(learning_rate: Any, decay: Any = 0.9) -> optax.GradientTransformation:
+    r"""RMSprop with Nesterov's momentum where the root divides the jump, and not the correction alone.
+
+    .. math::
+      b_t = momentum \cdot b_{t-1} + g_t, \qquad
+      w_{t+1} = w_t - learning\_rate \cdot (momentum \cdot b_t + g_t) / \sqrt{nu_t}
+
+    The weights are those after the jump, as in :func:`rmsprop_optax.dialects.hinton`, which divides each gradient by
+    the root of its own time. Here what is left of an old gradient is divided by the root of today.
+
+    Args:
+      learning_rate: a number.
+      decay: of the mean square.
+    """
+    squares = scale_by_rms(decay, eps_root=0.0)
+
+    def init(params):
+        return {"squares": squares.init(params), "trace": jax.tree.map(jnp.zeros_like, params)}
+
+    def update(updates, state, params=None):
+        divided, mean_squares = squares.update(updates, state["squares"], params)
+        trace = jax.tree.map(lambda b, g: MOMENTUM * b + g, state["trace"], updates)
+        updates = jax.tree.map(
+            lambda u, b, nu: -learning_rate * (u + MOMENTUM * _over_root(b, nu)), divided, trace, mean_squares.nu
+        )
+        return updates, {"squares": mean_squares, "trace": trace}
+
+    return optax.GradientTransformation(init, update)
+
+
+def _over_root(x: jax.Array, nu: jax.Array) -> jax.Array:
+    return jnp.where(nu > 0, x / jnp.sqrt(jnp.where(nu > 0, nu, 1)), 0)
+
+
+EXTENSIONS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
+    "SGD, momentum": lambda rate: optax.sgd(rate, momentum=MOMENTUM),
+    "momentum": lambda rate: hinton(rate, momentum=MOMENTUM),
+    "Nesterov, correction divided": lambda rate: hinton(rate, momentum=MOMENTUM, nesterov=True),
+    "Nesterov, jump divided": jump_divided,
+    "gains": lambda rate: optax.chain(scale_by_rms(eps_root=0.0), scale_by_gains(), optax.scale_by_learning_rate(rate)),
+}
+"""The lecture's further developments of RMSprop, and what momentum does to SGD, as functions of the learning rate."""
+
+
+def before_jump(name: str, rate: Any, params: Any, state: Any) -> Any:
+    """The weights that an optimizer stands at: of Nesterov's two forms those before the last jump."""
+    if name == "Nesterov, correction divided":
+        return nesterov_eval_params(state, params, MOMENTUM)
+    if name == "Nesterov, jump divided":
+        back = jax.tree.map(_over_root, state["trace"], state["squares"].nu)
+        return jax.tree.map(lambda p, u: p + rate * MOMENTUM * u, params, back)
+    return params
+
 
 CYCLE = (0.1,) * 9 + (-0.9,)
 """The lecture's ten mini-batch gradients of one weight: their sum is 0."""
@@ -381,6 +439,64 @@ def changing(scales: tuple[float, ...] = (1.0, 0.1, 0.01), *, steps: int = 1000,
     }
 
 
+def valley(*, steps: int = 1000, target: float = 1e-3, curvature: float = 100.0, angle: float = 30.0) -> dict[str, Any]:
+    """In a long valley, does momentum help RMSprop as it helps gradient descent? And a gain for each weight?
+
+    Slide "Further developments of rmsprop": combined with standard momentum it does not help as much as momentum
+    normally does; with Nesterov momentum it works best if the root divides the correction rather than the jump; an
+    adaptive learning rate for each connection needs more investigation.
+
+    The loss is ``½ (u² + curvature·v²)`` with u and v the coordinates along the valley and across it, which is turned,
+    so that no weight has a scale of its own; the start is at u = 3, v = 0.6. Every optimizer is tried with the same 25
+    rates over six decades.
+
+    Args:
+      steps: how many, each with the exact gradient.
+      target: how small the loss has to become and stay, as a share of the first one.
+      curvature: across the valley; along it is 1.
+      angle: of the valley with the axis of the first weight, in degrees.
+
+    Returns:
+      ``rates`` (25,); by optimizer, ``needed`` (25,), the steps until the loss stays below the target, ``best``, the
+      index of the rate with which that is soonest, and ``path`` (steps + 1, 2), the way of the weights with it, those
+      before the jump; ``hessian`` (2, 2), of the loss, whose optimum is 0.
+    """
+    turn = np.deg2rad(angle)
+    along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    hessian = np.eye(2) + (curvature - 1) * np.outer(across, across)
+    h, start = _float32(hessian), _float32(3 * along + 0.6 * across)
+    rates = np.logspace(-5, 1, 25)
+
+    def gradient(w, batch):
+        del batch
+        return h @ w
+
+    def run(name, make):
+        def one(rate):
+            def look(w, g, update, state):
+                del g, update
+                return before_jump(name, rate, w, state)
+
+            return descend(make(rate), gradient, start, jnp.arange(steps), look)
+
+        return jax.vmap(one)(_float32(rates))
+
+    names = {name: OPTIMIZERS[name] for name in ("SGD", "RMSprop")} | EXTENSIONS
+    paths = jax.jit(lambda: {name: run(name, make) for name, make in names.items()})()
+    paths = {name: np.asarray(path, float) for name, path in paths.items()}
+    first = np.asarray(start, float)
+    losses = {name: np.einsum("rsi,ij,rsj->rs", path, hessian, path) for name, path in paths.items()}
+    needed = {name: steps_until(loss, target * first @ hessian @ first) for name, loss in losses.items()}
+    best = {name: int(needed[name].argmin()) for name in names}
+    return {
+        "rates": rates,
+        "needed": needed,
+        "best": best,
+        "path": {name: np.concatenate([first[None], path[best[name]]]) for name, path in paths.items()},
+        "hessian": hessian,
+    }
+
+
 def training(
     names: tuple[str, ...] = tuple(OPTIMIZERS),
     *,
@@ -395,7 +511,7 @@ def training(
     same rates, half a decade apart by default, from the same first weights and with the same orders of the images.
 
     Args:
-      names: which of :data:`OPTIMIZERS`.
+      names: which of :data:`OPTIMIZERS` and :data:`EXTENSIONS`; of Nesterov's the weights before the jump are scored.
       rates: the grid.
       seeds: how many runs of each rate.
       epochs: how often each image comes.
@@ -428,9 +544,9 @@ def training(
         x, y = data[part]
         return jnp.mean((logits(p, x).argmax(-1) == y).astype(jnp.float32))
 
-    def run(make):
+    def run(name):
         def one(rate, p, rows):
-            tx = make(rate)
+            tx = (OPTIMIZERS | EXTENSIONS)[name](rate)
 
             def step(carry, rows):
                 p, state = carry
@@ -438,13 +554,14 @@ def training(
                 update, state = tx.update(g, state, p)
                 return (optax.apply_updates(p, update), state), value
 
-            (p, _), values = jax.lax.scan(step, (p, tx.init(p)), rows)
+            (p, state), values = jax.lax.scan(step, (p, tx.init(p)), rows)
+            p = before_jump(name, rate, p, state)
             return {"validation": accuracy(p, "validation"), "test": accuracy(p, "test"), "loss": values}
 
         over = jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))
         return jax.tree.map(np.asarray, jax.jit(over)(_float32(rates), start, mini_batches))
 
-    results = {name: run(OPTIMIZERS[name]) for name in names}
+    results = {name: run(name) for name in names}
     columns = {key: {name: r[key] for name, r in results.items()} for key in ("validation", "test", "loss")}
     best = {name: int(np.argmax(r["validation"].mean(-1))) for name, r in results.items()}
     return {"rates": np.asarray(rates), **columns, "best": best, "test_images": len(data["test"][1])}

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rmsprop_optax.demo.options import Choice, UsageError
 
 _AUTHOR = "python -m rmsprop_optax"
 
-Run = Sequence[Mapping[str, float]]
+Run = Sequence[Mapping[str, Any]]
 
 
 def table(runs: Mapping[str, Run]) -> str:
@@ -55,13 +55,19 @@ def diverged_in(run: Run) -> int | None:
     return next((int(row["epoch"]) for row in run if not math.isfinite(row["train_loss"] + row["test_loss"])), None)
 
 
-def claim(folder: Path) -> None:
-    """Make the folder, or find that it can be written to without loss of anybody's file.
+def pictures(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where the pictures go: the curves of all dialects, and of each its layers and its rates."""
+    own = [f"{kind}-{name}" for name in names for kind in ("layers", "rates")]
+    return {name: folder / f"{name}.png" for name in ("curves", *own)}
+
+
+def claim(folder: Path, names: Iterable[str]) -> None:
+    """Make the folder, or find that the results of these dialects can be written to it without loss of anybody's file.
 
     Raises:
       UsageError: it cannot, with the reason.
     """
-    results, curves = folder / "results.json", folder / "curves.png"
+    results = folder / "results.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ours = results.exists() and _is_ours(results)
@@ -69,9 +75,9 @@ def claim(folder: Path) -> None:
         raise UsageError(f"--out {folder}: {error.strerror}.") from error
     if not os.access(folder, os.W_OK):
         raise UsageError(f"--out {folder}: the folder cannot be written to.")
-    if (results.exists() or curves.exists()) and not ours:
-        name = results.name if results.exists() else curves.name
-        raise UsageError(f"--out {folder}: there is a {name} that this program did not write; name another folder.")
+    there = [path.name for path in (results, *pictures(folder, names).values()) if path.exists()]
+    if there and not ours:
+        raise UsageError(f"--out {folder}: there is a {there[0]} that this program did not write; name another folder.")
 
 
 def claim_checkpoints(folder: Path, run: Mapping[str, Any], *, epochs: int, resume: bool) -> None:
@@ -107,7 +113,7 @@ def _is_ours(results: Path) -> bool:
 
 
 def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice], runs: Mapping[str, Run]) -> None:
-    """Every epoch of every run as JSON, with what it takes to repeat it.
+    """Every epoch of every run as JSON, but for the rates of entries, with what it takes to repeat it.
 
     A number that is not finite is ``null`` in an epoch, and a word among the arguments.
     """
@@ -125,7 +131,7 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
                 "arguments": {k: _word_or_number(v) for k, v in choices[name].arguments.items()},
                 "seconds_per_epoch": seconds_per_epoch(run),
                 "diverged_in_epoch": diverged_in(run),
-                "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items()} for row in run],
+                "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items() if k != "rates"} for row in run],
             }
             for name, run in runs.items()
         },

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from rmsprop_optax import measure
 from rmsprop_optax.demo import checkpoints
 from rmsprop_optax.demo.data import Split
 from rmsprop_optax.demo.model import ConvNet
@@ -31,11 +32,11 @@ def fit(
     seed: int,
     checkpoint: Path | None = None,
     run: Any = None,
-) -> Iterator[dict[str, float]]:
+) -> Iterator[dict[str, Any]]:
     """Train from scratch or from a checkpoint; the seed alone decides the first weights and the order of the images.
 
     Args:
-      tx: the optimizer.
+      tx: the optimizer, a :func:`rmsprop_optax.measure.measured` one.
       train: what is learnt.
       test: what is looked at after every epoch.
       epochs: how many in all, with those before a checkpoint.
@@ -46,8 +47,10 @@ def fit(
 
     Yields:
       ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy``, as :func:`evaluate` has them, with the
-      ``epoch`` and the ``seconds`` that its training took: once before training as epoch 0, then after every epoch,
-      with those before a checkpoint. Ends early when a loss is no longer finite, for nothing mends that.
+      ``epoch`` and the ``seconds`` that its training took, and what :func:`rmsprop_optax.measure.scalars` has; as
+      ``rates`` the effective learning rates of some entries of each array, but before training: once then as epoch 0,
+      then after every epoch, with those before a checkpoint. Ends early when a loss is no longer finite, for nothing
+      mends that.
 
     Raises:
       rmsprop_optax.demo.checkpoints.CheckpointError: what is in the folder is of another optimizer, or damaged.
@@ -55,15 +58,17 @@ def fit(
     graph, params = nnx.split(ConvNet(rngs=nnx.Rngs(seed)))
     opt_state = tx.init(params)
     key = jax.random.key(seed)
+    rows: list[dict[str, Any]]
     if checkpoint is None or checkpoints.last(checkpoint) is None:
-        rows = [{"epoch": 0, **_measure(params, graph, train=train, test=test), "seconds": 0.0}]
+        scores = _scores(params, graph, train=train, test=test)
+        rows = [{"epoch": 0, **scores, "seconds": 0.0, **measure.scalars(opt_state)}]
     else:
         _, (params, opt_state), position = checkpoints.restore(checkpoint, (params, opt_state))
         rows = position["rows"]
     yield from rows
     with checkpoints.saver(checkpoint) as save:
         for epoch in range(len(rows), epochs + 1):
-            if not all(map(math.isfinite, rows[-1].values())):
+            if not math.isfinite(rows[-1]["train_loss"] + rows[-1]["test_loss"]):
                 return
             start = time.perf_counter()
             params, opt_state = train_epoch(
@@ -71,7 +76,10 @@ def fit(
             )
             jax.block_until_ready(params)
             seconds = time.perf_counter() - start
-            rows.append({"epoch": epoch, **_measure(params, graph, train=train, test=test), "seconds": seconds})
+            scores = _scores(params, graph, train=train, test=test)
+            measures = measure.scalars(opt_state)
+            rates = _rates(tx, opt_state, params)
+            rows.append({"epoch": epoch, **scores, "seconds": seconds, **measures, "rates": rates})
             save(epoch, (params, opt_state), {"run": run, "rows": rows})
             yield rows[-1]
 
@@ -117,7 +125,13 @@ def evaluate(params: nnx.State, graph: nnx.GraphDef, data: Split) -> dict[str, j
     }
 
 
-def _measure(params: nnx.State, graph: nnx.GraphDef, **splits: Split) -> dict[str, float]:
+def _rates(tx: Any, opt_state: Any, params: nnx.State) -> dict[str, list[float]]:
+    """As a checkpoint's position can have them, with three digits."""
+    found = measure.effective_rates(tx, opt_state, params, entries=256)
+    return {name: [float(f"{x:.3g}") for x in rates] for name, rates in found.items()}
+
+
+def _scores(params: nnx.State, graph: nnx.GraphDef, **splits: Split) -> dict[str, float]:
     return {
         f"{name}_{key}": float(value)
         for name, split in splits.items()
