@@ -39,7 +39,7 @@ def rules(*, steps: int = 200, gradient: float = 3e-3) -> dict[str, np.ndarray]:
 def centered(*, steps: int = 400, gradient: float = 10.0, noise: float = 1e-4) -> dict[str, np.ndarray]:
     """The updates of a weight whose gradient is steady to four digits, in learning rates; NaN once the weight is."""
     gradients = gradient * (1 + noise * np.random.default_rng(0).standard_normal(steps))
-    options = {"learning_rate": 1.0, "decay": 0.9, "eps": 1e-8, "centered": True}
+    options: dict[str, Any] = {"learning_rate": 1.0, "decay": 0.9, "eps": 1e-8, "centered": True}
     both = {"optax.rmsprop": optax.rmsprop(**options), "rmsprop_optax": dialects.optax(**options)}
     updates = {name: -_updates(tx, gradients) for name, tx in both.items()}
     return {name: np.where(np.isfinite(np.cumsum(u)), u, np.nan) for name, u in updates.items()}
