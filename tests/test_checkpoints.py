@@ -147,6 +147,17 @@ def test_a_save_is_of_its_moment(tmp_path):
         shutil.rmtree(tmp_path / str(step))
 
 
+def test_a_position_is_of_its_moment(tmp_path):
+    rows = []
+    with checkpoints.saver(tmp_path, keep=8) as save:
+        for step in range(8):
+            rows.append(step)
+            save(step, {"w": jnp.ones(1000)}, {"rows": rows})
+    for step in range(8):
+        saved = json.loads((tmp_path / str(step) / "_CHECKPOINT_METADATA").read_text())
+        assert saved["custom_metadata"]["position"] == {"rows": list(range(step + 1))}
+
+
 def test_what_is_not_complete_does_not_count(tmp_path):
     tree = {"w": jnp.ones((8, 8))}
     assert checkpoints.last(tmp_path / "none") is None

@@ -4,6 +4,7 @@ Orbax is imported where it is used: it takes a second, and most runs save nothin
 """
 
 import contextlib
+import copy
 import os
 import textwrap
 from collections.abc import Callable, Iterator
@@ -37,10 +38,10 @@ class Checkpoint(NamedTuple):
 def saver(folder: str | os.PathLike | None, *, keep: int = 2) -> Iterator[Callable[..., Any]]:
     """A function ``save(step, tree, position=None)`` that writes in the background.
 
-    It returns as soon as the arrays may be donated to the next step; the next call waits for it, and raises what went
-    wrong, and so does leaving the context. A checkpoint gets its name when all of it is written: a process that dies
-    leaves complete ones, and a temporary folder that the next saver removes. Every process calls it, with one folder
-    that all of them see.
+    It returns as soon as the arrays may be donated to the next step, and the position be changed; the next call waits
+    for it, and raises what went wrong, and so does leaving the context. A checkpoint gets its name when all of it is
+    written: a process that dies leaves complete ones, and a temporary folder that the next saver removes. Every process
+    calls it, with one folder that all of them see.
 
     Args:
       folder: where a folder for each step goes, whose name is the step; ``None`` saves nothing.
@@ -57,7 +58,7 @@ def saver(folder: str | os.PathLike | None, *, keep: int = 2) -> Iterator[Callab
         cleanup_tmp_directories=True,
     ) as checkpointer:
         yield lambda step, tree, position=None: checkpointer.save_async(
-            step, tree, custom_metadata={"position": position}, force=True
+            step, tree, custom_metadata={"position": copy.deepcopy(position)}, force=True
         )
 
 
