@@ -55,8 +55,7 @@ def float64_centered(gradients, decay, eps_root):
         yield g / np.sqrt(nu + eps_root)
 
 
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-@pytest.mark.parametrize("decay", [0.9, 0.99, 0.999])
+@pytest.mark.parametrize(("decay", "jit"), [(0.9, True), (0.99, True), (0.999, True), (0.99, False)])
 def test_centered_updates_equal_float64_over_ten_thousand_steps(decay, jit):
     gradients = centered_stream(10_000)
     expected = np.stack(list(float64_centered(gradients, decay, 1e-8)))

@@ -112,9 +112,18 @@ def recipe_table():
     return table(("`recipes.`", "dialect", "settings", "source"), rows)
 
 
+def times():
+    """What was timed last: others' steps as multiples of ours."""
+    rows = json.loads((Path(__file__).parent / "benchmarks" / "update_time.json").read_text())["rows"]
+    found = {(row["peer"], row["tree"]): f"{1 / row['ratio']:.2f}" for row in rows if "scan" not in row["tree"]}
+    trees = list(dict.fromkeys(tree for _, tree in found))
+    peers = dict.fromkeys(peer for peer, _ in found if not peer.startswith("rmsprop_optax"))
+    return table(("times ours", *trees), [(peer, *(found[peer, tree] for tree in trees)) for peer in peers])
+
+
 @pytest.mark.parametrize(
     ("mark", "generated"),
-    [("dialects", dialects), ("not reproduced", not_reproduced), ("recipes", recipe_table)],
+    [("dialects", dialects), ("not reproduced", not_reproduced), ("recipes", recipe_table), ("times", times)],
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_the_tables_are_the_tables(mark, generated):
