@@ -41,7 +41,7 @@ def with_storage(
     """
     _storage.check(storage)
     _storage.check(momentum_storage, name="momentum_storage", signed=True)
-    tx = _optimizer(tx)
+    tx = optimizer(tx)
     found: Any = (ScaleByRmsState, MomentumState)
 
     def convert(state):
@@ -87,12 +87,20 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
         del params
         return jax.tree.map(lambda u: u.astype(_numbers.wide(u.dtype)), updates)
 
-    return optax.with_extra_args_support(optax.chain(optax.stateless(wide), _optimizer(tx)))
+    return optax.with_extra_args_support(optax.chain(optax.stateless(wide), optimizer(tx)))
 
 
-def _optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
+def optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
+    """What is to be wrapped, which takes extra arguments then.
+
+    Raises:
+      TypeError: it is no transformation.
+    """
     if not isinstance(tx, optax.GradientTransformation):
-        raise TypeError(f"what is wrapped must be an optimizer, got {tx!r}: call its constructor, as in rmsprop(0.1).")
+        raise TypeError(
+            f"what is wrapped must be an optax.GradientTransformation, got {tx!r}: call its constructor, as in "
+            "rmsprop(0.1), or .gradient_transformation() of an optax.MultiSteps."
+        )
     return optax.with_extra_args_support(tx)
 
 
@@ -147,7 +155,7 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
       The split of a float32 into a bfloat16 and 16 bits is known from mixed precision training; the rounding half away
       from 0 makes the remainder fit an int16.
     """
-    tx = _optimizer(tx)
+    tx = optimizer(tx)
 
     def init(params):
         remainder = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int16) if _is_short(p) else None, params)

@@ -12,6 +12,7 @@ import optax
 from rmsprop_optax import _numbers, _tree
 from rmsprop_optax import storage as _storage
 from rmsprop_optax._scale import ScaleByRmsState
+from rmsprop_optax._wrappers import optimizer
 
 
 class Layer(NamedTuple):
@@ -68,7 +69,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     is asked for the update of a tiny gradient at the least, the median and the largest mean square of each array, with
     its buffers empty; so they hold for every dialect, epsilon and schedule.
 
-    A step of the demo's training, 5 ms on a CPU, takes 5 to 9 % longer with measures at every step, and less than 5 %
+    A step of the demo's training, 5 ms on a CPU, takes 5 to 7 % longer with measures at every step, and less than 5 %
     longer with measures at every fifth (``tests/benchmarks/measured.md``).
 
     Args:
@@ -82,6 +83,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
 
     Raises:
       ValueError: ``every`` is no whole number above 0.
+      TypeError: ``tx`` is no transformation.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -94,7 +96,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     """
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:
         raise ValueError(f"every must be a whole number above 0, got every={every!r}.")
-    tx = optax.with_extra_args_support(tx)
+    tx = optimizer(tx)
 
     def init(params):
         return MeasuredState(jnp.zeros([], jnp.int32), _nothing(_tree.named(params)), tx.init(params))
@@ -185,7 +187,7 @@ def effective_rates(
 
 @functools.partial(jax.jit, static_argnames=("tx", "entries"))
 def _effective_rates(state, params, extra_args, *, tx, entries):
-    values, _, at = _asked(optax.with_extra_args_support(tx), params, state, state, extra_args)
+    values, _, at = _asked(optimizer(tx), params, state, state, extra_args)
     samples = {name: _sampled(nu, entries) for name, nu in values.items()}
     most = max((x.size for x in samples.values()), default=0)
     return _vmap(at, {name: jnp.resize(x, (most,)) for name, x in samples.items()}), samples

@@ -1,7 +1,7 @@
 """The rows of the contract: every dialect as its framework has it, then the core and dialects with options.
 
 A third of the longest tables is in one run, so that it takes minutes: ``SHARE=1`` and ``SHARE=2`` run the other thirds,
-as CI does with its other interpreters, and ``SHARE=all`` everything, the contract with every storage too.
+those of the contract on CI's other interpreters, and ``SHARE=all`` everything, the contract with every storage too.
 """
 
 import functools

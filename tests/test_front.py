@@ -1,5 +1,6 @@
 """What the figure of the README says."""
 
+import io
 from importlib.metadata import version
 
 import numpy as np
@@ -30,6 +31,13 @@ def test_the_centered_form_stays_finite():
     assert steps["rmsprop_optax"][-1] == pytest.approx(gradients[-1] / np.sqrt(variance + 1e-8), rel=1e-5)
     if version("optax") == "0.2.8":
         assert np.isnan(steps["optax.rmsprop"]).any()
+
+
+def test_the_figure_has_three_panels():
+    picture = front.figure()
+    picture.savefig(io.BytesIO())
+    assert [len(axes.lines) for axes in picture.axes] == [4, 3, 4]  # NaN has a mark of its own
+    assert all(axes.get_xlabel() and axes.get_ylabel() and axes.get_title() for axes in picture.axes)
 
 
 def test_the_mean_square_does_not_stall():

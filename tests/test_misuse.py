@@ -20,6 +20,7 @@ from rmsprop_optax import (
     with_remainder,
     with_storage,
 )
+from rmsprop_optax.measure import measured
 
 one, three = jnp.ones(1), jnp.ones(3)
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
@@ -345,10 +346,15 @@ CALLS = {
     "a constructor for an optimizer": (
         partial(with_storage, rmsprop),
         TypeError,
-        r"must be an optimizer, got <function rmsprop .*: call its constructor, as in rmsprop\(0.1\)",
+        r"must be an .*Transformation, got <function rmsprop .*: call its constructor, as in rmsprop\(0.1\)",
     ),
-    "a constructor with a remainder": (partial(with_remainder, rmsprop), TypeError, "an optimizer, got <function rms"),
-    "a rate in float32_updates": (partial(float32_updates, 0.1), TypeError, "must be an optimizer, got 0.1"),
+    "a constructor with a remainder": (
+        partial(with_remainder, rmsprop),
+        TypeError,
+        "Transformation, got <function rms",
+    ),
+    "a constructor that is measured": (partial(measured, rmsprop), TypeError, "Transformation, got <function rms"),
+    "a rate in float32_updates": (partial(float32_updates, 0.1), TypeError, "must be an .*Transformation, got 0.1"),
     "a storage tree of others": (
         lambda: rmsprop(0.1, storage={"a": "uint8"}).init(PARAMS),
         ValueError,

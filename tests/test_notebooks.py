@@ -23,7 +23,6 @@ from nbclient import NotebookClient
 import rmsprop_optax
 
 pytest.register_assert_rewrite("claims")
-CLAIMS = Path(__file__).parent / "claims"
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SECONDS = 60
 
@@ -53,27 +52,19 @@ def test_runs_from_a_fresh_kernel_in_under_a_minute(path, tmp_path):
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     folder = shutil.copytree(path.parent, tmp_path / "notebooks")
     client = NotebookClient(notebook, km=kernel, timeout=SECONDS, resources={"metadata": {"path": str(folder)}})
-    claims = claims_of(path)
-    if claims:
-        handed_over = ", ".join(f"{name!r}: {name}" for name in claims.NUMBERS)
-        source = f"import pickle\nwith open('numbers', 'wb') as file:\n    pickle.dump({{{handed_over}}}, file)"
-        notebook.cells.append(nbformat.v4.new_code_cell(source))
+    claims = importlib.import_module(f"claims.{path.stem.partition('_')[2]}")
+    handed_over = ", ".join(f"{name!r}: {name}" for name in claims.NUMBERS)
+    source = f"import pickle\nwith open('numbers', 'wb') as file:\n    pickle.dump({{{handed_over}}}, file)"
+    notebook.cells.append(nbformat.v4.new_code_cell(source))
     start = time.monotonic()
     client.execute(env=ENVIRONMENT, cleanup_kc=True)
     seconds = time.monotonic() - start
     assert seconds < SECONDS
-    assert figures(notebook)[: -1 if claims else None] == figures(nbformat.read(path, as_version=4))
-    if claims:
-        numbers = SimpleNamespace(**pickle.loads((folder / "numbers").read_bytes()))
-        for name, claim in vars(claims).items():
-            if name.startswith("claim_"):
-                claim(numbers)
-
-
-def claims_of(path):
-    """The module in ``claims/`` named like the notebook without its number, if there is one."""
-    name = path.stem.partition("_")[2]
-    return importlib.import_module(f"claims.{name}") if (CLAIMS / f"{name}.py").exists() else None
+    assert figures(notebook)[:-1] == figures(nbformat.read(path, as_version=4))
+    said = [claim for name, claim in vars(claims).items() if name.startswith("claim_")]
+    assert said
+    for claim in said:
+        claim(SimpleNamespace(**pickle.loads((folder / "numbers").read_bytes())))
 
 
 def figures(notebook):

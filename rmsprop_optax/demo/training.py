@@ -47,10 +47,10 @@ def fit(
 
     Yields:
       ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy``, as :func:`evaluate` has them, with the
-      ``epoch`` and the ``seconds`` that its training took, and what :func:`rmsprop_optax.measure.scalars` has; as
-      ``rates`` the effective learning rates of some entries of each array, but before training: once then as epoch 0,
-      then after every epoch, with those before a checkpoint. Ends early when a loss is no longer finite, for nothing
-      mends that.
+      ``epoch`` and the ``seconds`` that its training took, and what :func:`rmsprop_optax.measure.scalars` has. The
+      first row is epoch 0, before training; those of later epochs also have ``rates``, the effective learning rates of
+      some entries of each array. Rows before a checkpoint come first. Ends early when a loss is no longer finite, for
+      nothing mends that.
 
     Raises:
       rmsprop_optax.demo.checkpoints.CheckpointError: what is in the folder is of another optimizer, or damaged.

@@ -1,6 +1,7 @@
-"""``python -m tests.benchmarks [NAME …]``: run benchmarks, all or some; each writes its results beside itself.
+"""``python -m tests.benchmarks [NAME …]``: run benchmarks, all or some.
 
-Peers that are not installed are left out. What is timed wants a quiet machine.
+Results are written beside them; those of storage_streams and trainings, which take long, are printed. Peers that are
+not installed are left out. What is timed wants a quiet machine.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from rmsprop_optax import dialects, rmsprop
 from tests.benchmarks import side_by_side
 
 LEAVES = (100, 1000, 3000)
+TURNS = {100: 5, 1000: 3, 3000: 1}
 STAGES = ("trace", "lower", "compile")
 CHOICES = {
     "optax.rmsprop": optax.rmsprop(1e-3),
@@ -55,7 +56,7 @@ def rows():
         stages(tx, 3)  # what is traced once for all
     before: dict[str, tuple[int, float]] = {}
     for leaves in LEAVES:
-        turns = [{name: stages(tx, leaves) for name, tx in CHOICES.items()} for _ in range(5 if leaves < 1000 else 3)]
+        turns = [{name: stages(tx, leaves) for name, tx in CHOICES.items()} for _ in range(TURNS[leaves])]
         for name in CHOICES:
             found = {stage: statistics.median(turn[name][stage] for turn in turns) for stage in STAGES}
             total = sum(found.values())

@@ -127,7 +127,7 @@ void rmsprop(float *restrict p, float *restrict nu, const float *restrict g, lon
 def _library():
     folder = Path(tempfile.mkdtemp())
     (folder / "floor.c").write_text(FLOOR)
-    command = ["cc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
+    command = ["cc", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"]
     subprocess.run([*command, "floor.c", "-o", "floor.so", "-lm"], cwd=folder, check=True)
     library = ctypes.CDLL(str(folder / "floor.so"))
     library.rmsprop.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_long]
