@@ -425,6 +425,13 @@ def test_the_jump_is_taken_back_wherever_there_is_one():
         nesterov_eval_params(state, params, 5.0)
 
 
+def test_what_the_jump_is_taken_back_from_keeps_its_dtype():
+    params = {"w": jnp.ones(2, jnp.bfloat16)}
+    tx = rmsprop(0.1, momentum=0.5, nesterov=True)
+    _, state = tx.update(params, tx.init(params), params)
+    assert nesterov_eval_params(state, params, 0.5)["w"].dtype == jnp.bfloat16
+
+
 def test_parameters_stay_within_their_bound_and_move_freely_inside_it():
     params = jnp.array([0.5, 0.999, -0.999, 3.0])
     grads = jnp.array([1e-9, -1.0, 1.0, 0.0])

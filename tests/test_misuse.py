@@ -80,6 +80,7 @@ NUMBERS = {
     "eps as text": (partial(rmsprop, 0.1, eps="1e-8"), TypeError, "eps must be a number, got eps='1e-8': "),
     "eps as a flag": (partial(rmsprop, 0.1, eps=True), TypeError, "eps must be a number, got eps=True"),
     "a dialect's negative eps": (partial(dialects.keras, epsilon=-1), ValueError, "epsilon must .* got epsilon=-1"),
+    "a negative start": (partial(rmsprop, 0.1, initial_value=-1.0), ValueError, "initial_value must .* got .*=-1.0"),
     "a negative floor": (partial(rmsprop, 0.1, floor=-1.0), ValueError, "floor must .* got floor=-1.0: .* None"),
     "a momentum of 1": (partial(rmsprop, 0.1, momentum=1.0), ValueError, r"momentum must be in \[0, 1\), got .*=1.0"),
     "a negative momentum": (partial(rmsprop, 0.1, momentum=-0.9), ValueError, "got momentum=-0.9: .* no buffer"),
