@@ -354,6 +354,11 @@ CALLS = {
         TypeError,
         "Transformation, got <function rms",
     ),
+    "another optimizer's state for gains": (
+        lambda: scale_by_gains().update(PARAMS, optax.adam(0.1).init(PARAMS)),
+        TypeError,
+        "must be a ScaleByGainsState, got tuple",
+    ),
     "a constructor that is measured": (partial(measured, rmsprop), TypeError, "Transformation, got <function rms"),
     "a rate in float32_updates": (partial(float32_updates, 0.1), TypeError, "must be an .*Transformation, got 0.1"),
     "a storage tree of others": (
