@@ -69,8 +69,8 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     is asked for the update of a tiny gradient at the least, the median and the largest mean square of each array, with
     its buffers empty; so they hold for every dialect, epsilon and schedule.
 
-    A step of the demo's training, 5 ms on a CPU, takes 5 to 7 % longer with measures at every step, and less than 5 %
-    longer with measures at every fifth (``tests/benchmarks/measured.md``).
+    A step of the demo's training, 5 ms on a CPU, takes up to 3 % longer with measures at every step, 7 % on a busy
+    machine, and less than 5 % longer with measures at every fifth (``tests/benchmarks/measured.md``).
 
     Args:
       tx: an optimizer of ours or a chain that holds one. Inside ``optax.MultiSteps``, which passes on every k-th

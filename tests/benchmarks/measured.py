@@ -1,9 +1,10 @@
-"""What ``measured`` costs in the demo's training: ``python tests/benchmarks/measured.py`` writes ``measured.md``.
+"""What ``measured`` costs in the demo's training: ``python -m tests.benchmarks measured``.
 
 Every optimizer trains the demo's network for the same epochs in turn, arguments donated, so that what else the machine
 does meets all; a ratio is the median of those of the turns. Seconds are those of all threads of the process.
 """
 
+import datetime
 import platform
 import statistics
 import time
@@ -18,7 +19,7 @@ from rmsprop_optax.demo import data, training
 from rmsprop_optax.demo.model import ConvNet
 from rmsprop_optax.measure import measured
 
-TURNS = 20
+TURNS, BATCH = 20, 32
 EVERY = (1, 2, 5, 10)
 DIALECTS = {"keras": dialects.keras(), "pytorch, momentum, centered": dialects.pytorch(momentum=0.9, centered=True)}
 
@@ -26,11 +27,11 @@ DIALECTS = {"keras": dialects.keras(), "pytorch, momentum, centered": dialects.p
 class Runner:
     """One optimizer with its parameters and state, timed an epoch at a time."""
 
-    def __init__(self, tx, train, batch_size):
+    def __init__(self, tx, train):
         self.graph, params = nnx.split(ConvNet(rngs=nnx.Rngs(0)))
         self.carry = params, tx.init(params)
-        self.told = {"tx": tx, "batch_size": batch_size}
-        self.train, self.steps = train, len(train.labels) // batch_size
+        self.told = {"tx": tx, "batch_size": BATCH}
+        self.train, self.steps = train, len(train.labels) // BATCH
         self.seconds(0)
 
     def seconds(self, epoch):
@@ -47,19 +48,18 @@ def main():
     versions = ", ".join(f"{name} {version(name)}" for name in ("jax", "optax", "flax"))
     where = f"Python {platform.python_version()}, {versions}, {jax.devices()[0].device_kind}"
     lines = [
-        f"{where}; medians of {TURNS} turns of an epoch, time of the processor.",
+        f"{datetime.date.today()}, {where}; medians of {TURNS} turns of an epoch, time of the processor.",
         "",
-        "| dialect | batch | step (ms) | " + " | ".join(f"every {k}" for k in EVERY) + " |",
-        "|---|" + "---:|" * (2 + len(EVERY)),
+        "| dialect | step (ms) | " + " | ".join(f"every {k}" for k in EVERY) + " |",
+        "|---|" + "---:|" * (1 + len(EVERY)),
     ]
     for name, tx in DIALECTS.items():
-        for batch_size in (32,):
-            choices = {0: tx} | {k: measured(tx, every=k) for k in EVERY}
-            runners = {k: Runner(tx, train, batch_size) for k, tx in choices.items()}
-            turns = [{k: runner.seconds(epoch) for k, runner in runners.items()} for epoch in range(1, 1 + TURNS)]
-            more = [statistics.median(turn[k] / turn[0] for turn in turns) - 1 for k in EVERY]
-            step = 1e3 * statistics.median(turn[0] for turn in turns)
-            lines.append(f"| {name} | {batch_size} | {step:.2f} | " + " | ".join(f"{x:+.1%}" for x in more) + " |")
+        choices = {0: tx} | {k: measured(tx, every=k) for k in EVERY}
+        runners = {k: Runner(tx, train) for k, tx in choices.items()}
+        turns = [{k: runner.seconds(epoch) for k, runner in runners.items()} for epoch in range(1, 1 + TURNS)]
+        more = [statistics.median(turn[k] / turn[0] for turn in turns) - 1 for k in EVERY]
+        step = 1e3 * statistics.median(turn[0] for turn in turns)
+        lines.append(f"| {name} | {step:.2f} | " + " | ".join(f"{x:+.1%}" for x in more) + " |")
     text = "\n".join(lines)
     print(text)
     Path(__file__).with_suffix(".md").write_text(text + "\n", encoding="utf-8")
