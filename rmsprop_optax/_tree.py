@@ -25,6 +25,8 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
       ValueError: the trees or their shapes differ.
     """
     leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        function = jax.jit(function)  # traced and lowered once for all leaves that are alike; XLA inlines it
     columns = [leaves, *(_leaves_like(updates, treedef, state) for state in states)]
     rows = [row if row[0] is None else function(*row) for row in zip(*columns, strict=True)]
     outputs = zip(*rows, strict=True) if rows else columns
