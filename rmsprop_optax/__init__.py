@@ -3,6 +3,7 @@
 from rmsprop_optax import dialects, differences, epsilon, recipes, storage
 from rmsprop_optax._gains import ScaleByGainsState, scale_by_gains
 from rmsprop_optax._momentum import MomentumState, nesterov_eval_params
+from rmsprop_optax._one_pass import one_pass
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._scale import ScaleByRmsState, scale_by_rms
 from rmsprop_optax._wrappers import RemainderState, float32_updates, with_remainder, with_storage
@@ -18,6 +19,7 @@ __all__ = [
     "epsilon",
     "float32_updates",
     "nesterov_eval_params",
+    "one_pass",
     "recipes",
     "rmsprop",
     "scale_by_gains",
