@@ -7,6 +7,7 @@ says, on any machine, what it makes of the update. Nothing runs: the time is the
 import argparse
 import functools
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -432,10 +433,9 @@ def _sizes(types: str) -> list[tuple[int, bool]]:
     for bits, dimensions, order, layout in _ARRAY.findall(types):
         sizes = [list(map(int, dimensions.split(",")))[int(axis)] for axis in order.split(",")]
         tile = re.match(r"T\(([\d,]+)\)", layout)
-        for axis, size in enumerate(reversed(tile[1].split(",")) if tile else ()):
-            if axis < len(sizes):
-                sizes[axis] = -(-sizes[axis] // int(size)) * int(size)
-        found.append((math.prod(sizes) * int(bits or 8) // 8, "S(" not in layout))
+        tiles = [int(size) for size in reversed(tile[1].split(","))] if tile else []
+        padded = [-(-size // unit) * unit for size, unit in itertools.zip_longest(sizes, tiles, fillvalue=1)]
+        found.append((math.prod(padded) * int(bits or 8) // 8, "S(" not in layout))
     return found
 
 

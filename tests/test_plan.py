@@ -6,14 +6,16 @@ import json
 import math
 import os
 import re
+import sys
 from collections import Counter
 
 import jax
+import optax
 import pytest
 from compiled import optimizer, step
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import plan
+from rmsprop_optax import plan, rmsprop
 from rmsprop_optax.demo.options import UsageError
 
 ARRAYS = {(1024, 512): 2, (512,): 3}
@@ -199,6 +201,35 @@ def test_what_the_compiler_has_no_memory_for_does_not_fit():
     assert not row["fits"]
 
 
+@pytest.mark.parametrize(("sharding", "said"), [("zero1", True), ("fsdp", False)])
+def test_zero_was_compiled_array_by_array(sharding, said):
+    options = {"sharding": sharding, "storage": ["uint8"]}
+    arithmetic, found = (
+        plan.text(plan.plan(ARRAYS, plan.topology_of("v5e:4x4"), compiler=c, **options)) for c in (None, compiler)
+    )
+    assert ("array by array" in found) == said
+    assert "array by array" not in arithmetic
+
+
+def test_a_terminal_is_told_which_array_is_compiled(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "shapes.json"
+    path.write_text("[[1024, 512], [512]]")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(plan, "LIBTPU", {})
+    monkeypatch.setattr(plan, "_devices", lambda _: None)
+    monkeypatch.setattr(plan, "compiled", compiler)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    command("--shapes", str(path), "--topology", "v5e:4x4", "--storage", "uint8", "--json")
+    output, errors = capsys.readouterr()
+    assert [line.rstrip() for line in errors.split("\r")] == [
+        "compiling 1 of 2 for v5e:4x4: 1024x512",
+        "compiling 2 of 2 for v5e:4x4: 512",
+        "",
+    ]
+    assert len(set(map(len, errors.split("\r")[:-1]))) == 1  # a line hides the one before
+    assert json.loads(output)["rows"][0]["compiled"]["kernels"] == 4
+
+
 def test_json_holds_the_plan(tmp_path, capsys):
     path = tmp_path / "shapes.json"
     path.write_text(json.dumps({"layers": [[1024, 512], [1024, 512]], "norms": [[512], [512], [512]]}))
@@ -276,6 +307,20 @@ def test_what_a_user_has_to_change(words, said):
         command(*words, "--no-compile")
 
 
+@pytest.mark.parametrize(
+    ("said", "raised"),
+    [("RESOURCE_EXHAUSTED: 20 GiB", MemoryError), ("INTERNAL: a bug", jax.errors.JaxRuntimeError)],
+)
+def test_a_lack_of_memory_is_told_from_a_bug_of_the_compiler(said, raised, monkeypatch):
+    def fails(*_):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(plan, "_devices", lambda _: jax.devices()[:4])
+    monkeypatch.setattr(optax, "apply_updates", fails)
+    with pytest.raises(raised):
+        plan.compiled(rmsprop(0.1), (8, 8), "float32", "fsdp", plan.topology_of("v5e:2x2"))
+
+
 def test_what_the_compiler_says_is_told(monkeypatch):
     def fails(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
@@ -305,6 +350,7 @@ ENTRY %main (p: f32[1024,256], q: bf16[64,256], r: s32[], t: u8[3,100]) -> f32[1
   %both = (f32[64,256]{1,0:T(8,128)}, bf16[64,256]{1,0:T(8,128)(2,1)S(1)}) fusion(%p, %r, %done), calls=%sliced
   %new = f32[64,256]{1,0:T(8,128)} get-tuple-element(%both), index=0
   %copy = u8[3,100]{1,0:T(8,128)(4,1)} copy(%t)
+  %rows = f32[16,256]{1,0:T(8,128)} slice(%p), slice={[0:16], [0:256]}
   %part = ((f32[1024,256]{1,0:T(8,128)}), f32[8,256]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%p)
   ROOT %whole = f32[1024,256]{1,0:T(8,128)} all-gather(%new), channel_id=1, dimensions={0}
 }
@@ -315,9 +361,23 @@ def test_traffic_is_what_passes_the_memory():
     fetched = 2 * 64 * 256
     slice_and_result = 2 * 4 * 64 * 256
     tiles = 2 * 8 * 128  # 3 by 100 bytes take a whole tile, read and written
+    rows = 2 * 4 * 16 * 256
     prefetched_slice = 4 * 8 * 256
     gathered = 4 * 64 * 256 + 4 * 1024 * 256
-    assert plan.traffic(PROGRAM) == fetched + slice_and_result + tiles + prefetched_slice + gathered
+    assert plan.traffic(PROGRAM) == fetched + slice_and_result + tiles + rows + prefetched_slice + gathered
+
+
+@pytest.mark.parametrize(
+    ("array", "size"),
+    [
+        ("f32[3,8,100]{2,1,0:T(8,128)}", 4 * 3 * 8 * 128),
+        ("bf16[100,8]{0,1:T(8,128)(2,1)}", 2 * 8 * 128),  # the first dimension is the one that lies together
+        ("f32[300]{0:T(8,128)}", 4 * 8 * 384),  # tiles of more dimensions than the array
+        ("pred[10]{0}", 10),
+    ],
+)
+def test_arrays_are_padded_to_whole_tiles(array, size):
+    assert plan._sizes(array) == [(size, True)]
 
 
 @pytest.fixture
@@ -368,6 +428,13 @@ def test_the_compiler_needs_what_the_arrays_do(topology):
     assert found["moved"] == row["arithmetic"]["moved"]
     assert found["moved_per_parameter"] == 12 + 2 + 4
     assert (found["kernels"], found["collectives"], found["temporary"]) == (3, {}, 0)
+
+
+@pytest.mark.usefixtures("libtpu")
+def test_a_chip_that_libtpu_does_not_know():
+    unknown = plan.Topology("v9:4x4", plan.CHIPS["v5e"], (4, 4))  # as a new one to an old libtpu
+    with pytest.raises(ValueError, match=r"topology 'v9:4x4': .*v9"):
+        plan._devices(unknown)
 
 
 @pytest.mark.usefixtures("libtpu")
