@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from rmsprop_optax import dialects, interop, storage
 from rmsprop_optax.__main__ import main
+from rmsprop_optax.interop import convert as conversion
 
 GROUP = {
     "lr": 0.01,
@@ -131,6 +132,35 @@ def test_a_keras_file(tmp_path, capsys):
     found = restored(tmp_path, dialects.keras(0.1, momentum=0.9), params)
     jax.tree.map(np.testing.assert_array_equal, found["params"], params)
     assert jax.tree.all(jax.tree.map(lambda x: (x == 0).all(), optax.tree.get(found["opt_state"], "trace")))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
+def test_a_keras_file_without_a_config_needs_the_hyperparameters(tmp_path):
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)])
+    model.compile(keras.optimizers.RMSprop(0.1, momentum=0.9), "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.save_weights(tmp_path / "run.weights.h5")
+    with pytest.raises(ValueError, match=r"run\.weights\.h5 has no config of its optimizer: give the hyperparameters"):
+        conversion.read(tmp_path / "run.weights.h5")
+    run = conversion.read(tmp_path / "run.weights.h5", config={"momentum": 0.9})
+    assert run.calls == ["dialects.keras(momentum=0.9)"]
+    assert [x.shape for x in run.slots.momentum.values()] == [(3, 2), (2,)]
+
+
+def test_a_file_of_bitsandbytes_that_has_the_optimizer_alone(tmp_path):
+    held = {"state.0.state1": np.full((2, 3), 4.0, np.float32), "state.0.step": np.array(100)}
+    group = {"params": [0], "param_names": ["fc.weight"], "lr": 0.01, "betas": [0.99, 0.0], "eps": 1e-8}
+    save_file(held, tmp_path / "run.safetensors", metadata={"param_groups": json.dumps([group])})
+    run = conversion.read(tmp_path / "run.safetensors", dialect="bitsandbytes")
+    assert run.params is None
+    assert run.slots.mean_square["fc.weight"].tolist() == [[4.0] * 3] * 2
+    assert conversion.report(run).splitlines() == [
+        "parameters  1 arrays, 6 entries; their values are not in the file under these names",
+        "buffers     none",
+        "slots       mean_square; 0.0 MB",
+        "step        100",
+        "optimizer   dialects.bitsandbytes(lr=0.01, alpha=0.99, eps=1e-08, momentum=0, centered=False)",
+    ]
 
 
 def files(folder):

@@ -248,6 +248,15 @@ def test_two_optimizers_of_one_parameter_are_not_mixed():
         interop.read(mixed.init({"w": W, "b": B}))
 
 
+def test_parts_that_made_other_numbers_of_steps_are_not_mixed():
+    tx = optax.partition({"a": rmsprop(0.1), "b": rmsprop(0.2)}, {"w": "a", "b": "b"})
+    state = tx.init({"w": W, "b": B})
+    one = state.inner_states["a"]
+    ahead = jax.tree.map(lambda x: x + 5 if x.dtype == jnp.int32 else x, one)
+    with pytest.raises(ValueError, match=r"as many steps, got \[0, 5\]: read each by itself"):
+        interop.read(state._replace(inner_states=state.inner_states | {"a": ahead}))
+
+
 def test_nothing_abstract_is_left_in_a_state():
     like = jax.eval_shape(rmsprop(RATE).init, {"w": W})
     with pytest.raises(ValueError, match=r"got no .*count"):
@@ -269,7 +278,7 @@ def test_where_the_learning_rate_stands_in_every_dialect():
 
 
 TRANSFERS = {
-    "momentum added": ({}, {"momentum": 0.9}),
+    "momentum added": ({"centered": True}, {"centered": True, "momentum": 0.9}),
     "momentum dropped": ({"momentum": 0.9}, {}),
     "centered dropped": ({"centered": True, "momentum": 0.9}, {"momentum": 0.9}),
     "centered added": ({}, {"centered": True}),
@@ -295,6 +304,8 @@ def test_options_may_change(case):
     close = functools.partial(np.testing.assert_allclose, rtol=bound)
     jax.tree.map(close, new.mean_square, jax.tree.map(np.asarray, old.mean_square))
     assert new.count == 6
+    if old.mean is not None and new.mean is not None:
+        same(new.mean, old.mean)
     if old.momentum is not None and new.momentum is not None:
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2.0**-8), new.momentum, old.momentum)
     trained(after, params, 6, 8, moved)
@@ -396,6 +407,8 @@ def test_the_function_that_converts_weights_is_followed_both_ways():
     same(layout.backward(nnx.State(tree), NAMED, convert), arrays)
     with pytest.raises(ValueError, match="got ab, which these lack"):
         layout.backward({name: x for name, x in tree.items() if name != "ab"}, NAMED, convert)
+    with pytest.raises(ValueError, match=r"got \(5,\) for \(5, 1\) at ab"):
+        layout.backward(tree | {"ab": tree["ab"][:, None]}, NAMED, convert)
 
 
 @pytest.mark.parametrize(

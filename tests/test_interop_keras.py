@@ -538,6 +538,14 @@ def test_a_packed_archive_is_read(tmp_path):
     same(format_.load(tmp_path / "again.keras"), file)
 
 
+def test_words_in_a_file_are_no_weights(tmp_path):
+    path = small(tmp_path, ".weights.h5")
+    file = format_.load(path)
+    with h5py.File(path, "r+") as new:
+        new["layers/lookup/vars/0"] = np.array([b"a", b"b"])  # as of keras.layers.StringLookup
+    same(format_.load(path), file)
+
+
 def test_the_optimizers_of_an_adversary(tmp_path):
     class Pair(keras.Model):
         def build(self, shape):

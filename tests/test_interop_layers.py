@@ -264,6 +264,13 @@ def test_slots_go_forward_and_back(row):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b.astype(jnp.bfloat16)), brief, tree)
 
 
+def test_a_gru_of_keras_without_biases_has_the_same_kernels():
+    kernels = {name: np.arange(9.0 * n).reshape(n, 9) for name, n in (("kernel", 4), ("recurrent_kernel", 3))}
+    biased = cell(kernels | {"bias": np.ones((2, 9))})
+    expected = {side: {"kernel": leaves["kernel"]} for side, leaves in biased.items()}
+    jax.tree.map(np.testing.assert_array_equal, cell(kernels), expected)
+
+
 def test_blocks_arrays_and_numbers_in_a_table():
     block = converter({"fc": ("fc", linear), "fc/norm": ("ln", norm)})
     table = {"cls": "cls_token", **{f"blocks/{i}": (f"blocks.{i}", block) for i in range(11)}}

@@ -573,12 +573,6 @@ class _Part(io.RawIOBase):
     def __init__(self, file: Any, start: int, size: int):
         self._file, self._start, self._size, self._at = file, start, size, 0
 
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
     def seek(self, offset: int, whence: int = 0) -> int:
         self._at = offset + (0, self._at, self._size)[whence]
         return self._at
