@@ -108,7 +108,8 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
             sizes = {"gradient": updates, "update": new, "parameter": params}
             rms = {name: {k: _rms(x) for k, x in _tree.named(tree).items()} for name, tree in sizes.items()}
             rates = _rates(tx, updates, state.inner, inner, extra_args)
-            found = {k: {name: of[k] for name, of in rms.items() if k in of} | rates.get(k, {}) for k in layers}
+            none = {"warm_up": jnp.full((), jnp.nan, jnp.float32)}  # an array without a mean square
+            found = {k: {name: of[k] for name, of in rms.items() if k in of} | rates.get(k, none) for k in layers}
             for k in rates:
                 steps = jnp.where(state.step > 0, every, 1)
                 found[k]["warm_up"] = layers[k].warm_up * found[k]["warm_up"] ** steps

@@ -44,6 +44,14 @@ def test_curves_of_one_seed_are_its_numbers():
     assert figure.legends[0].get_title().get_text() == ""
 
 
+def test_the_scale_of_accuracies_can_be_followed_back():
+    """As a mouse does that reads or zooms them."""
+    there = plots.curves({"keras": rows([1.0])}, title="title").axes[2].yaxis.get_transform()
+    accuracies = np.array([0.0, 0.5, 0.9, 0.99, 1.0])
+    np.testing.assert_allclose(there.inverted().transform(there.transform(accuracies)), accuracies, atol=1e-12)
+    assert there.transform(0.99) - there.transform(0.98) > 10 * (there.transform(0.51) - there.transform(0.5))
+
+
 def test_curves_of_several_seeds_are_their_median_and_range():
     seeds = [rows([2.0, 1.0, 0.3]), rows([2.0, 0.8, 0.1]), rows([2.0, 0.5])]  # the last one ends early
     figure = plots.curves({"keras": seeds, "tf1": rows([2.0, 1.0])}, title="title")
@@ -159,6 +167,12 @@ def test_rates_are_shares_of_entries():
 @pytest.mark.parametrize("given", [[0.1], [0.1] * 5, [0.0, np.inf]])
 def test_rates_that_are_all_one_and_none_at_all(given):
     plots.rates([{"step": 3, "a": given}], title="title").savefig(io.BytesIO())
+
+
+def test_rates_of_arrays_that_do_not_fill_their_rows():
+    figure = plots.rates([{"step": 3} | dict.fromkeys("abcde", [0.1])], title="title")
+    assert [axes.axison for axes in figure.axes[:8]] == [True] * 5 + [False] * 3
+    assert [axes.get_title() for axes in figure.axes[:5]] == list("abcde")
 
 
 def test_trajectories():
