@@ -170,7 +170,7 @@ def test_rates_that_are_all_one_and_none_at_all(given):
 
 
 def test_rates_of_arrays_that_do_not_fill_their_rows():
-    figure = plots.rates([{"step": 3} | dict.fromkeys("abcde", [0.1])], title="title")
+    figure = plots.rates([{"step": 3} | {name: [0.1] for name in "abcde"}], title="title")
     assert [axes.axison for axes in figure.axes[:8]] == [True] * 5 + [False] * 3
     assert [axes.get_title() for axes in figure.axes[:5]] == list("abcde")
 
