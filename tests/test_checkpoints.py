@@ -302,3 +302,9 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
         main([*QUICK, "--resume"])
     assert "name the folder of the checkpoints with --checkpoint" in capsys.readouterr().err
     assert contents(keras) == before
+
+    for manifest in keras.rglob("manifest.ocdbt"):
+        manifest.unlink()
+    with pytest.raises(SystemExit):
+        main([*QUICK, "--epochs", "3", *to, "--resume"])
+    assert f"--checkpoint: {keras / '2'} is damaged" in capsys.readouterr().err

@@ -174,6 +174,7 @@ BAD = {
     "a function that is not there": (("--layout", "nowhere:f"), "--layout nowhere:f", None),
     "another dialect": (("--dialect", "hinton"), "hinton", None),
     "names that do not fit": (("--names", "NAMES"), "names must be those of the 3 parameters", None),
+    "no number": (("--set", "momentum=0.9", "centered=yes"), "--set momentum=0.9 centered=yes: momentum=0.9, ", None),
     "no such place": (("--model", "ema"), "ema", None),
 }
 

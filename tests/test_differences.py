@@ -445,6 +445,17 @@ def test_a_plot_that_cannot_be_written(file, words, tmp_path, monkeypatch, capsy
     assert err.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_plot_that_finds_no_space(tmp_path, capsys):
+    path = tmp_path / "x.png"
+    path.symlink_to("/dev/full")
+    with pytest.raises(SystemExit):
+        main(["dialects", "pytorch", "keras", "--plot", str(path)])
+    out, err = capsys.readouterr()
+    assert "The plot is in" not in out
+    assert err == f"python -m rmsprop_optax: --plot {path}: No space left on device\n"
+
+
 def test_who_reads_a_part_gets_no_traceback(tmp_path):
     env = os.environ | {"PYTHONPATH": str(Path(rmsprop_optax.__file__).parents[1]), "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-m", "rmsprop_optax", "dialects", "hinton"]

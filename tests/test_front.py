@@ -1,10 +1,12 @@
 """What the figure of the README says."""
 
 import io
+import runpy
 from importlib.metadata import version
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from rmsprop_optax.demo import front
 
@@ -33,9 +35,17 @@ def test_the_centered_form_stays_finite():
         assert np.isnan(steps["optax.rmsprop"]).any()
 
 
-def test_the_figure_has_three_panels():
-    picture = front.figure()
-    picture.savefig(io.BytesIO())
+def test_the_figure_has_three_panels(monkeypatch):
+    drawn, savefig = [], Figure.savefig
+
+    def saved(picture, path, **options):
+        drawn.append((picture, path))
+        savefig(picture, io.BytesIO(), **options)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    runpy.run_path(front.__file__, run_name="__main__")
+    [(picture, path)] = drawn
+    assert path == front.PATH
     marked = np.isnan(front.centered()["optax.rmsprop"]).any()  # NaN has a mark of its own
     assert [len(axes.lines) for axes in picture.axes] == [4, 2 + marked, 4]
     assert all(axes.get_xlabel() and axes.get_ylabel() and axes.get_title() for axes in picture.axes)
