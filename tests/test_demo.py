@@ -204,6 +204,14 @@ def test_ctrl_c_ends_quietly(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))  # to root nothing is shut
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path)])
+    assert capsys.readouterr().err == f"python -m rmsprop_optax: --out {tmp_path}: the folder cannot be written to.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["results.json", "curves.png", "rates-keras.png"])
 @pytest.mark.parametrize("content", [b"{}", b"[1, 2]", b"\xff\x00", b'{"written_by": "me"}'])
 def test_foreign_files_stay(name, content, tmp_path, capsys):
