@@ -415,11 +415,12 @@ def test_the_function_that_converts_weights_is_followed_both_ways():
     ("broken", "message"),
     [
         (lambda a: {"conv": a["conv.weight"]}, "others for attention.qk, a, b"),
+        (lambda a: {k: x for k, x in convert(a).items() if k != "conv"}, "others for conv.weight"),
         (lambda a: convert(a) | {"again": a["b"]}, "others for b"),
         (lambda a: convert(a) | {"ab": 2 * np.concatenate([a["a"], a["b"]])}, "move entries and change none"),
         (lambda a: convert(a) | {"x": a["bn.running_mean"]}, "a KeyError of .bn.running_mean"),
     ],
-    ids=["left out", "twice", "arithmetic", "a buffer"],
+    ids=["left out", "left out of copies", "twice", "arithmetic", "a buffer"],
 )
 @pytest.mark.parametrize("way", ["forward", "backward"])
 def test_a_function_that_loses_or_changes_entries_is_refused(broken, message, way):

@@ -107,3 +107,12 @@ def test_a_short_state_is_saved_and_restored_to_the_bit(tmp_path):
     before, after = (jax.tree.leaves(step(params, s, params)) for s in (state, restored))
     for a, b in zip(before, after, strict=True):
         np.testing.assert_array_equal(np.asarray(a, np.float32), np.asarray(b, np.float32))
+
+
+def test_a_storage_is_for_moments_alone():
+    """What else a chain keeps, as the count of a schedule, is as with the option of that name."""
+    options, params = {"learning_rate": optax.linear_schedule(0.1, 0.01, 10), "momentum": 0.9}, jnp.ones(3)
+    found = with_storage(rmsprop(**options), "uint8", momentum_storage="bfloat16").init(params)
+    expected = rmsprop(**options, storage="uint8", momentum_storage="bfloat16").init(params)
+    assert jax.tree.map(lambda x: x.dtype, found) == jax.tree.map(lambda x: x.dtype, expected)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
