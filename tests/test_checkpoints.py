@@ -22,7 +22,7 @@ from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax import interop, rmsprop
 from rmsprop_optax.__main__ import main
-from rmsprop_optax.demo import checkpoints
+from rmsprop_optax.demo import checkpoints, data
 from rmsprop_optax.demo.model import ConvNet
 from rmsprop_optax.demo.options import choose
 from rmsprop_optax.sharding import state_shardings
@@ -308,3 +308,14 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*QUICK, "--epochs", "3", *to, "--resume"])
     assert f"--checkpoint: {keras / '3'} is from another tree" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_told_before_the_demo_trains(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "digits", None)
+    (tmp_path / "keras" / "1").mkdir(parents=True)
+    with pytest.raises(SystemExit):
+        main(["--resume", "--checkpoint", str(tmp_path), "--out", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"python -m rmsprop_optax: --checkpoint: {tmp_path / 'keras' / '1'} is damaged")
+    assert err.count("\n") == 1
