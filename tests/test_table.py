@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+from typing import Any
 
 import jax.numpy as jnp
 import optax
@@ -118,17 +119,28 @@ def test_arguments_exist_and_the_source_is_told(name):
     assert "\n" not in row.source
 
 
-@each
-def test_a_wrong_number_is_told_under_the_frameworks_name(name):
+# Each dialect as it is, and where options lead to other checks.
+BRANCHES = [
+    *((name, {}) for name in TABLE),
+    ("caffe", {"regularization_type": "L1"}),
+    ("climin", {"step_adapt": 0.5}),
+    ("dfdx", {"weight_decay": 0.5, "decoupled": True}),
+    ("mxnet", {"centered": True}),
+    ("mxnet", {"version": "0.9.3"}),
+    ("tensorflowjs", {"centered": True}),
+    ("timm", {"decoupled_decay": True, "corrected_weight_decay": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), BRANCHES, ids=str)
+def test_a_wrong_number_is_told_under_the_frameworks_name(name, options):
     row = TABLE[name]
-    for argument in row.arguments:
-        if argument:
-            with pytest.raises(ValueError, match=rf"^{argument} must be"):
-                row.constructor(**{row.arguments.learning_rate: 0.1} | {argument: -1.0, **needed(name, argument)})
-
-
-def needed(name, argument):
-    return {"centered": True} if (name, argument) == ("mxnet", "gamma2") else {}
+    numbers = {a for a, p in options_of(row).items() if p.annotation is Any} - {"weight_decay_mask"}
+    assert {a for a in row.arguments if a} <= numbers
+    for argument in numbers:
+        told = f"^{argument} (must be|has a meaning only with)| (no|neither|nor) {argument} "
+        with pytest.raises(ValueError, match=told):
+            row.constructor(**{row.arguments.learning_rate: 0.1, **options, argument: -1.0})
 
 
 def test_what_is_not_reproduced_is_not_in_the_table():
