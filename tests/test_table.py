@@ -28,7 +28,7 @@ def make(name, rate=1.0, momentum=0.0, **options):
         given[row.arguments.eps] = EPS
     if row.arguments.momentum and not row.momentum.startswith("no buffer"):
         given[row.arguments.momentum] = momentum
-    return row.constructor(**given, **options)
+    return row.constructor(**given | options)
 
 
 def steps(tx, gradients, param=1.0):
@@ -50,9 +50,12 @@ def value(row, text, **names):
 
 @each
 @pytest.mark.parametrize("momentum", [0.0, MU])
-def test_start_and_denominator(name, momentum):
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_start_and_denominator(name, momentum, forgetful):
+    """Where the start is forgotten at once, a small gradient shows the smallest epsilon."""
     row = TABLE[name]
-    tx, g = make(name, momentum=momentum), 0.5
+    forget = forgetful and row.arguments.decay
+    tx, g = make(name, momentum=momentum, **({row.arguments.decay: 0.0} if forget else {})), 1e-4 if forget else 0.5
     _, state = steps(tx, [])
     start = value(row, row.start)
     assert float(optax.tree.get(state, "nu")[0]) == pytest.approx(start)
@@ -62,6 +65,61 @@ def test_start_and_denominator(name, momentum):
     denominator = value(row, with_momentum if momentum and with_momentum else plain, nu=nu, var=nu)
     factor = 1 + momentum if row.momentum.endswith("Nesterov") else 1
     assert update == pytest.approx(-factor * g / denominator, rel=1e-6)
+
+
+@each
+def test_the_denominator_names_the_variance_where_centered_and_epsilon_where_it_is_an_argument(name):
+    row = TABLE[name]
+    _, state = steps(make(name), [])
+    words = set(re.findall(r"[a-z]\w+", row.denominator))
+    assert words & {"nu", "var"} == {"nu" if optax.tree.get(state, "mu") is None else "var"}
+    named = words & options_of(row).keys() - {"momentum", "max_scaling"}
+    assert named == ({row.arguments.eps} if row.arguments.eps else set())
+
+
+def numbers_of(row):
+    return [a for a, p in options_of(row).items() if p.annotation is Any and a != "weight_decay_mask"]
+
+
+def having(name, made, **options):
+    """The numbers of the dialect that alone, or beside the options, make a transformation of which this is true."""
+
+    def has(argument):
+        try:
+            return made(lambda x: make(name, **options | {argument: x}))
+        except ValueError:  # refused, or without meaning alone
+            return False
+
+    return [argument for argument in numbers_of(TABLE[name]) if has(argument)]
+
+
+@each
+def test_the_argument_that_weighs_the_old_mean_square(name):
+    row, g = TABLE[name], 0.25
+    mean_square = (value(row, row.start) + g * g) / 2
+
+    def weighs(made):
+        _, state = steps(made(0.5), [g], param=0.0)
+        nu, mu = (optax.tree.get(state, key) for key in ("nu", "mu"))
+        return float(nu[0] if mu is None else nu[0] + mu[0] ** 2) == pytest.approx(mean_square)
+
+    assert having(name, weighs) == ([row.arguments.decay] if row.arguments.decay else [])
+
+
+@each
+def test_the_argument_that_makes_a_momentum_buffer(name):
+    row = TABLE[name]
+
+    def buffers(made):
+        absent, present = (optax.tree.get(steps(made(m), [])[1], "trace") for m in (0.0, MU))
+        return absent is None and present is not None
+
+    names = {row.arguments.momentum} - {None}
+    assert bool(names) == (row.momentum != "no buffer")
+    others = {"step_adapt"} if name == "climin" else set()  # adapts by the last step
+    assert set(having(name, buffers)) - others == (set() if row.momentum.startswith("no buffer") else names)
+    if "centered" in row.momentum:
+        assert set(having(name, buffers, centered=True)) == names
 
 
 @each
@@ -98,6 +156,8 @@ def test_weight_decay(name):
         return nu != before, update - none
 
     kinds = row.weight_decay.split(" or ")
+    chosen = {"regularization_type": "L1", "decoupled": "decoupled", "decoupled_decay": "decoupled"}
+    assert kinds[1:] == [kind for option, kind in chosen.items() if option in options_of(row)]
     for kind in kinds:
         options = {
             "L1": {"regularization_type": "L1"},
@@ -135,9 +195,8 @@ BRANCHES = [
 @pytest.mark.parametrize(("name", "options"), BRANCHES, ids=str)
 def test_a_wrong_number_is_told_under_the_frameworks_name(name, options):
     row = TABLE[name]
-    numbers = {a for a, p in options_of(row).items() if p.annotation is Any} - {"weight_decay_mask"}
-    assert {a for a in row.arguments if a} <= numbers
-    for argument in numbers:
+    assert {a for a in row.arguments if a} <= set(numbers_of(row))
+    for argument in numbers_of(row):
         told = f"^{argument} (must be|has a meaning only with)| (no|neither|nor) {argument} "
         with pytest.raises(ValueError, match=told):
             row.constructor(**{row.arguments.learning_rate: 0.1, **options, argument: -1.0})
