@@ -593,3 +593,36 @@ def test_a_traced_momentum_takes_tensorflows_kernel():
 
     assert step(0.0) == pytest.approx(-0.1 * 1e-3 / (np.sqrt(1e-7) + 1e-3), rel=1e-5)
     assert step(jnp.zeros(())) == pytest.approx(-0.1 * 1e-3 / np.sqrt(1e-7 + 1e-3), rel=1e-5)
+
+
+def second_step(tx, gradients):
+    """The second update of an array."""
+    state = tx.init(gradients[0])
+    for g in gradients:
+        updates, state = tx.update(g, state, gradients[0])
+    return updates
+
+
+def test_climins_bounds_may_be_equal_and_traced():
+    gradients = [jnp.array([0.5])] * 2
+
+    def bounded(low, high):
+        return second_step(dialects.climin(0.1, step_adapt=0.5, step_rate_min=low, step_rate_max=high), gradients)
+
+    want = second_step(dialects.climin(0.1), gradients)
+    for got in (bounded(0.1, 0.1), jax.jit(bounded)(0.1, 0.1), jax.jit(lambda low: bounded(low, 0.1))(0.1)):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_climins_steps_adapt_from_where_they_were_after_a_rate_of_0():
+    gradients = [jnp.array([0.5])] * 2
+    warmup = lambda count: jnp.where(count < 1, 0.0, 0.1)  # noqa: E731
+    adapting, plain = (second_step(dialects.climin(warmup, step_adapt=a), gradients) for a in (0.5, 0))
+    np.testing.assert_allclose(adapting, plain, rtol=1e-6)
+
+
+def test_the_parts_of_a_complex_number_adapt_one_by_one_in_climin():
+    tx = dialects.climin(0.1, momentum=0.5, step_adapt=0.5)
+    real, imaginary = (np.asarray(second_step(tx, [jnp.array([5.0]), jnp.array([g])])) for g in (5.0, -5.0))
+    both = second_step(tx, [jnp.array([3 + 4j]), jnp.array([3 - 4j])])
+    np.testing.assert_allclose(both, 0.6 * real + 0.8j * imaginary, rtol=1e-6)
