@@ -626,3 +626,23 @@ def test_the_parts_of_a_complex_number_adapt_one_by_one_in_climin():
     real, imaginary = (np.asarray(second_step(tx, [jnp.array([5.0]), jnp.array([g])])) for g in (5.0, -5.0))
     both = second_step(tx, [jnp.array([3 + 4j]), jnp.array([3 - 4j])])
     np.testing.assert_allclose(both, 0.6 * real + 0.8j * imaginary, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options"),
+    [("timm", MOMENTUM | {"caution": True}), ("tensorflowjs", MOMENTUM | CENTERED)],
+    ids=str,
+)
+def test_updates_turn_with_complex_gradients(dialect, options):
+    """The second gradient of one entry goes against what its momentum remembers."""
+    tx = dialects.TABLE[dialect].constructor(0.1, **options)
+    gradients = np.array([[1, 1], [-0.1, 1]], np.complex64)
+    plain, turned = (np.asarray(second_step(tx, jnp.asarray(g))) for g in (gradients, np.complex64(1j) * gradients))
+    assert np.abs(plain).max() > 0
+    np.testing.assert_allclose(turned, 1j * plain, rtol=1e-6)
+
+
+def test_tensorflowjs_takes_no_step_where_the_variance_is_epsilon():
+    tx = dialects.tensorflowjs(0.1, decay=0.5, epsilon=0.25, centered=True)
+    g = jnp.array([1.0])  # the variance of the first gradient is decay·(1 − decay)·g²
+    np.testing.assert_array_equal(tx.update(g, tx.init(g), g)[0], [0.0])

@@ -202,6 +202,15 @@ def test_a_wrong_number_is_told_under_the_frameworks_name(name, options):
             row.constructor(**{row.arguments.learning_rate: 0.1, **options, argument: -1.0})
 
 
+@each
+def test_a_number_for_a_bool_is_told_under_the_frameworks_name(name):
+    row = TABLE[name]
+    for argument in (a for a, p in options_of(row).items() if p.annotation in (bool, bool | None)):
+        told = f"^{argument} must be True or False, got {argument}=1| has no {argument} "
+        with pytest.raises((TypeError, ValueError), match=told):
+            row.constructor(**{row.arguments.learning_rate: 0.1, argument: 1})
+
+
 def test_what_is_not_reproduced_is_not_in_the_table():
     assert not NOT_REPRODUCED.keys() & TABLE.keys()
     assert all(why and not why.endswith(".") for why in NOT_REPRODUCED.values())

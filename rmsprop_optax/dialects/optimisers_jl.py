@@ -4,7 +4,7 @@ from typing import Any
 
 import optax
 
-from rmsprop_optax._numbers import check
+from rmsprop_optax._numbers import check, check_flags
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax.dialects._links import beside_root, rate
 
@@ -42,6 +42,7 @@ def optimisers_jl(
     Source:
       FluxML/Optimisers.jl 0.4.8: src/rules.jl.
     """
+    check_flags(centred=centred)
     return rmsprop(
         rate("eta", eta),
         check("decay", rho, name="rho"),
