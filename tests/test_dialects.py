@@ -646,3 +646,14 @@ def test_tensorflowjs_takes_no_step_where_the_variance_is_epsilon():
     tx = dialects.tensorflowjs(0.1, decay=0.5, epsilon=0.25, centered=True)
     g = jnp.array([1.0])  # the variance of the first gradient is decay·(1 − decay)·g²
     np.testing.assert_array_equal(tx.update(g, tx.init(g), g)[0], [0.0])
+
+
+@pytest.mark.parametrize(("kept", "entries"), [(0, 4), (1, 4), (1, 2000)])
+def test_timms_caution_divides_by_the_share_of_entries_kept_and_a_thousandth_at_least(kept, entries):
+    turned = jnp.where(jnp.arange(entries) < kept, 1.0, -0.1)  # the momentum goes on as before
+    cautious, plain = (
+        second_step(dialects.timm(0.1, momentum=0.9, caution=caution), [jnp.ones(entries), turned])
+        for caution in (True, False)
+    )
+    want = np.where(turned > 0, plain, 0.0) / max(kept / entries, 1e-3)
+    np.testing.assert_allclose(cautious, want, rtol=1e-6)
