@@ -149,8 +149,8 @@ def test_weight_decay(name):
     if not arguments:
         return
 
-    def moved(**options):
-        (update,), state = steps(make(name, **{arguments[0]: 0.5}, **options), [0.5], param=2.0)
+    def moved(decay, **options):
+        (update,), state = steps(make(name, **{arguments[0]: decay}, **options), [0.5], param=2.0)
         (none,), clean = steps(make(name), [0.5], param=2.0)
         nu, before = (float(optax.tree.get(s, "nu")[0]) for s in (state, clean))
         return nu != before, update - none
@@ -164,7 +164,9 @@ def test_weight_decay(name):
             "L2": {},
             "decoupled": {o: True for o in ("decoupled", "decoupled_decay") if len(kinds) > 1 and o in options_of(row)},
         }[kind]
-        seen, further = moved(**options)
+        seen, further = moved(0.5, **options)
+        if kind != "L1":
+            assert moved(lambda count: 0.5, **options) == (seen, further)
         assert seen == (kind != "decoupled")
         if kind == "decoupled":
             assert further == pytest.approx(-0.5 * 2.0, rel=1e-5)
