@@ -113,7 +113,7 @@ OPTIONS = {
     "caffe": product(
         [{}, {"rms_decay": 0.8, "delta": 2.0**-7}],
         [{}, {"clip_gradients": 64.0}],
-        [{}, DECAY, DECAY | {"regularization_type": "L1"}],
+        [{}, DECAY, DECAY | {"regularization_type": "L1"}, {"regularization_type": "L1"}],
     ),
     "caffe2": product([{}, {"decay": 0.8, "epsilon": 2.0**-7}], [{}, MOMENTUM]),
     "lasagne": [],
@@ -569,19 +569,27 @@ def test_mxnets_rate_is_its_versions(version, rate):
     np.testing.assert_array_equal(own.update(g, own.init(g), g)[0], same.update(g, same.init(g), g)[0])
 
 
-@pytest.mark.parametrize("dialect", ["knet", "dynet", "keras", "caffe"])
-def test_a_traced_bound_of_zero_bounds_nothing(dialect):
-    argument = {"knet": "gclip", "dynet": "clip_threshold", "keras": "clipvalue", "caffe": "clip_gradients"}[dialect]
-    constructor, g = dialects.TABLE[dialect].constructor, jnp.array([50.0, 1.0])
+@pytest.mark.parametrize("bound", [0.0, 2.0])
+@pytest.mark.parametrize(
+    ("dialect", "argument"),
+    [
+        ("knet", "gclip"),
+        ("dynet", "clip_threshold"),
+        ("keras", "clipvalue"),
+        ("keras", "clipnorm"),
+        ("caffe", "clip_gradients"),
+        ("neon", "gradient_clip_norm"),
+    ],
+)
+def test_a_traced_bound_bounds_as_the_number_does_and_0_nothing(dialect, argument, bound):
+    constructor, gradients = dialects.TABLE[dialect].constructor, [jnp.array([1.0, 1.0]), jnp.array([50.0, 1.0])]
     rate = {dialects.TABLE[dialect].arguments.learning_rate: 0.1}
 
-    @jax.jit
     def step(bound):
-        tx = constructor(**rate, **{argument: bound})
-        return tx.update(g, tx.init(g), g)[0]
+        return second_step(constructor(**rate, **{argument: bound}), gradients)
 
-    free = constructor(**rate, **{argument: 0})
-    np.testing.assert_allclose(step(0.0), free.update(g, free.init(g), g)[0], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(step)(bound), step(bound), rtol=1e-6)
+    assert (np.abs(step(bound) - step(0)).max() > 1e-2) == (bound > 0)
 
 
 def test_a_traced_momentum_takes_tensorflows_kernel():
@@ -657,3 +665,10 @@ def test_timms_caution_divides_by_the_share_of_entries_kept_and_a_thousandth_at_
     )
     want = np.where(turned > 0, plain, 0.0) / max(kept / entries, 1e-3)
     np.testing.assert_allclose(cautious, want, rtol=1e-6)
+
+
+def test_caffes_l1_does_not_push_a_parameter_of_0():
+    g, p = jnp.array([0.5, 0.5]), jnp.array([0.0, 1.0])
+    penalised, plain = (dialects.caffe(0.1, delta=0.5, regularization_type="L1", weight_decay=w) for w in (0.25, 0.0))
+    pushed, free = (tx.update(g, tx.init(p), p)[0] for tx in (penalised, plain))
+    np.testing.assert_array_equal(pushed == free, p == 0)

@@ -30,11 +30,16 @@ def beside_root(name: str, epsilon: Any) -> dict[str, Any]:
     return {"eps": _numbers.check("eps", epsilon, name=name), "eps_root": 0.0}
 
 
-def clip(name: str, bound: Any, link: Callable[[Any], optax.GradientTransformation]) -> optax.GradientTransformation:
-    """``link(bound)``, and nothing at all where ``bound`` is off; a dynamic 0 bounds nothing either."""
+def clip(
+    name: str,
+    bound: Any,
+    link: Callable[[Any], optax.GradientTransformation],
+    free: optax.GradientTransformation | None = None,
+) -> optax.GradientTransformation:
+    """``link(bound)``, and ``free`` or nothing at all where ``bound`` is off; a dynamic 0 bounds nothing either."""
     bound = _numbers.check_unless_off("clip", bound, name=name)
     if bound is None:
-        return optax.identity()
+        return optax.identity() if free is None else free
     return link(bound if _numbers.is_static(bound) else jnp.where(bound == 0, jnp.finfo(bound.dtype).max, bound))
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax._numbers import check, check_unless_off
+from rmsprop_optax._numbers import check
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import in_float32
 from rmsprop_optax.dialects._links import clip, parameters_within
@@ -56,14 +56,13 @@ def neon(
       NervanaSystems/neon 2.6.0: neon/optimizers/optimizer.py.
     """
     epsilon = check("eps", epsilon, name="epsilon")
-    bound = check_unless_off("clip", gradient_clip_norm, name="gradient_clip_norm")
     rule = optax.chain(
         clip("gradient_clip_value", gradient_clip_value, optax.clip),
         rmsprop(learning_rate, check("decay", decay_rate, name="decay_rate"), eps=epsilon, eps_root=epsilon),
     )
     return in_float32(
         optax.chain(
-            rule if bound is None else _steps_by_norm(bound, rule),
+            clip("gradient_clip_norm", gradient_clip_norm, lambda bound: _steps_by_norm(bound, rule), rule),
             clip("param_clip_value", param_clip_value, parameters_within),
         )
     )
