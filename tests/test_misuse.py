@@ -284,6 +284,11 @@ TREES = {
         ValueError,
         "needs the parameters, got params=None",
     ),
+    "no parameters for a penalty": (
+        partial(update, dialects.caffe(0.1, weight_decay=0.1, regularization_type="L1"), None, init=PARAMS),
+        ValueError,
+        "needs the parameters, got params=None",
+    ),
     "words for a mask": (
         partial(update, weight_decay=0.1, weight_decay_mask={"w": "False", "b": "True"}),
         TypeError,
