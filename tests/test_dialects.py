@@ -83,6 +83,7 @@ OPTIONS = {
         {"version": "1.0.2"},
         {"version": "1.1", "decay": 0.25},
         {"version": "0.1.3"},
+        {"version": "0.2", "clipvalue": 16.0},
     ],
     "tf_keras_legacy": [{}, *({**CLIPS[1], **clip} for clip in CLIPS)],
     "sonnet": product([{}], [{}, CENTERED], [{}, MOMENTUM]),
