@@ -5,10 +5,10 @@ not installed are left out. What is timed wants a quiet machine.
 """
 
 import argparse
-import importlib
+import subprocess
 import sys
 
-NAMES = ("update_time", "memory", "compile_time", "measured", "storage_streams", "trainings", "gpu")
+NAMES = ("update_time", "one_pass", "memory", "compile_time", "measured", "storage_streams", "trainings", "gpu")
 
 
 def main() -> None:
@@ -18,10 +18,9 @@ def main() -> None:
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    sys.argv[1:] = []
     for name in args.names or NAMES[:-1]:
         print(f"== {name}", flush=True)
-        importlib.import_module(f"tests.benchmarks.{name}").main()
+        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)
 
 
 if __name__ == "__main__":

@@ -76,17 +76,34 @@ def network(tx: optax.GradientTransformation, steps: int = 1000):
     return call
 
 
-def rows():
+OPTIONS = {"momentum": {"momentum": 0.9}, "centered": {"centered": True}}
+
+
+def pairs():
+    """Peer or format, how ours is made and theirs."""
+    ours = peers.OURS["rmsprop_optax"]
+    for peer, make in {**peers.PEERS, **peers.OURS}.items():
+        if make is not ours:
+            yield peer, ours, make
+    for name, options in OPTIONS.items():
+        theirs = optax.rmsprop(1e-3, **options)
+        yield f"optax.rmsprop, both {name}", peers.jitted(rmsprop(1e-3, **options)), peers.jitted(theirs)
+
+
+def compare(pairs, trees: dict[str, list[tuple[int, ...]]]):
     """Tree, peer or format, and what was found."""
-    for name, shapes in TREES.items():
+    for name, shapes in trees.items():
         gradients = tree(shapes)
-        others = {**peers.PEERS, **{k: v for k, v in peers.OURS.items() if k != "rmsprop_optax"}}
-        for peer, make in others.items():
+        for peer, make, make_other in pairs():
             print(f"{name}, {peer} …", flush=True)
-            ours, theirs = peers.OURS["rmsprop_optax"](gradients), make(gradients)
+            ours, theirs = make(gradients), make_other(gradients)
             found = side_by_side.pairs(ours, theirs, seconds=SECONDS)
             yield {"tree": name, "size": sum(map(math.prod, shapes)), "peer": peer, **side_by_side.compared(found)}
             del ours, theirs
+
+
+def rows():
+    yield from compare(pairs, TREES)
     for peer, tx in {"optax.rmsprop": optax.rmsprop(1e-3), "optax.adam": optax.adam(1e-3)}.items():
         found = side_by_side.pairs(network(rmsprop(1e-3)), network(tx), seconds=SECONDS)
         yield {
@@ -96,7 +113,7 @@ def rows():
         } | side_by_side.compared(found)
 
 
-def markdown(found: list[dict]) -> str:
+def markdown(found: list[dict], title: str = "Time of a step", about: str = __doc__) -> str:
     columns = ["beside", "ours (ms)", "theirs (ms)", "ours / theirs", "quartiles"]
     parts = []
     for name in dict.fromkeys(row["tree"] for row in found):
@@ -112,7 +129,7 @@ def markdown(found: list[dict]) -> str:
             if row["tree"] == name
         ]
         parts.append(f"### {name}\n\n{side_by_side.table(columns, cells)}")
-    return "# Time of a step\n\n" + "\n\n".join(__doc__.split("\n\n")[1:]) + "\n" + "\n\n".join(parts)
+    return f"# {title}\n\n" + "\n\n".join(about.split("\n\n")[1:]) + "\n" + "\n\n".join(parts)
 
 
 def figure(found: list[dict], path: Path) -> None:
@@ -143,3 +160,7 @@ def main() -> None:
     path = Path(__file__)
     side_by_side.write(path, markdown(found), {"rows": found})
     figure(found, path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
