@@ -26,7 +26,8 @@ def one_pass(tx: optax.GradientTransformation) -> optax.GradientTransformationEx
     each tree.
 
     Args:
-      tx: the optimizer, ours or any other that is elementwise, with all that is chained to it.
+      tx: the optimizer, ours or any other that is elementwise. What looks at whole arrays stays before it, as in
+        ``optax.chain(optax.clip_by_global_norm(1.0), one_pass(rmsprop(0.1)))``.
 
     Returns:
       The transformation; its state is that of ``tx``.
