@@ -351,6 +351,19 @@ def test_the_denominator_never_falls_below_its_floor(traced):
     np.testing.assert_allclose(tx.update(g, tx.init(g))[0], [0.01, 1.0, 0.0, np.nan], rtol=1e-6)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"eps": 1e-45}, {"eps_root": 1e-45}, {"floor": 1e-45}, {"eps": jnp.float32}, {"floor": jnp.float32}],
+    ids=str,
+)
+def test_a_weight_that_never_saw_a_gradient_stays_also_where_epsilon_is_nothing_in_float32(options, jit):
+    options = {"eps_root": 0.0} | {k: v if isinstance(v, float) else v(0) for k, v in options.items()}
+    tx, g = scale_by_rms(0.9, **options), jnp.zeros(3)
+    update = jax.jit(tx.update) if jit else tx.update
+    np.testing.assert_array_equal(update(g, tx.init(g))[0], g)
+
+
 def gains_by_hand(updates, increase=0.05, growth=1.0, shrink=0.95, minimum=0.1, maximum=10.0):
     gain, before = np.ones(updates.shape[1]), np.zeros(updates.shape[1])
     for u in updates:
