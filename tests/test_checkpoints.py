@@ -244,8 +244,8 @@ def test_killed_at_any_moment(tmp_path):
             time.sleep(moments.uniform(0, 3))  # as it starts
         else:
             assert pipe.recv() == (before or 0)
-            while kill == 0 and checkpoints.last(tmp_path) is None:  # so that there is a step to go on from
-                time.sleep(0.01)
+            while kill == 0 and process.is_alive() and checkpoints.last(tmp_path) is None:
+                time.sleep(0.01)  # until there is a step to go on from
             time.sleep(moments.uniform(0, 0.5))
         process.kill()
         process.join()
