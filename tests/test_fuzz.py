@@ -416,6 +416,14 @@ def test_a_float64_mean_square_beyond_float32_is_stored_as_the_largest_number(na
         assert bool(jnp.isfinite(storage.decoded(state.nu)).all()), state.nu
 
 
+def test_float64_numbers_are_stored_as_float32_has_them_and_infinities_as_they_are():
+    most = float(jnp.finfo(jnp.bfloat16).max)
+    with jax.enable_x64(True):
+        x = jnp.asarray([1e200, -1e200, 2.0**100, jnp.inf, -jnp.inf, jnp.nan])
+        stored = storage.decoded(storage.nearest(x, jnp.zeros(6, jnp.bfloat16)))
+        np.testing.assert_array_equal(stored, [most, -most, 2.0**100, jnp.inf, -jnp.inf, jnp.nan])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
 def test_gradients_that_leap_over_their_mean_do_not_lose_it(dtype):
     g = jnp.asarray([3e38, 1.0], dtype)
