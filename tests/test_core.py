@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as npst
 from rows import PLAIN, share
 
 import rmsprop_optax
-from rmsprop_optax import ScaleByRmsState, dialects, nesterov_eval_params, rmsprop, scale_by_gains, scale_by_rms
+from rmsprop_optax import ScaleByRmsState, _scale, dialects, nesterov_eval_params, rmsprop, scale_by_gains, scale_by_rms
 
 
 def updates_of(tx, gradients, jit=True):
@@ -453,3 +453,11 @@ def test_parameters_stay_within_their_bound_and_move_freely_inside_it():
     updates, _ = tx.update(grads, tx.init(params), params)
     np.testing.assert_allclose(params + updates, [0.5, 1.0, -1.0, 1.0], rtol=1e-6)
     assert updates[0] == free.update(grads, free.init(params), params)[0][0] != 0
+
+
+def test_leaves_that_are_alike_are_traced_once(monkeypatch):
+    seen, mean_square = [], _scale.mean_square
+    monkeypatch.setattr(_scale, "mean_square", lambda g, *rest: seen.append(g.shape) or mean_square(g, *rest))
+    params, tx = [jnp.ones(3)] * 5 + [jnp.ones(2)] * 5, rmsprop(0.1)
+    jax.jit(tx.update).trace(params, tx.init(params))
+    assert seen == [(3,), (2,)]
