@@ -25,7 +25,7 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
       ValueError: the trees or their shapes differ.
     """
     leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    if _is_staged():
         function = jax.jit(function)  # traced and lowered once for all leaves that are alike; XLA inlines it
     columns = [leaves, *(_leaves_like(updates, treedef, state) for state in states)]
     rows = [row if row[0] is None else function(*row) for row in zip(*columns, strict=True)]
@@ -34,6 +34,14 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
         None if state is None else jax.tree.unflatten(treedef, output)
         for state, output in zip((updates, *states), outputs, strict=True)
     )
+
+
+def _is_staged() -> bool:
+    """Whether a program is being traced, as under ``jit`` or ``scan``: only then is a new array a tracer.
+
+    In ``vmap`` or ``grad`` without ``jit`` a function jitted here would be compiled anew at every call.
+    """
+    return isinstance(jnp.zeros([]), jax.core.Tracer)
 
 
 def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:

@@ -461,3 +461,17 @@ def test_leaves_that_are_alike_are_traced_once(monkeypatch):
     params, tx = [jnp.ones(3)] * 5 + [jnp.ones(2)] * 5, rmsprop(0.1)
     jax.jit(tx.update).trace(params, tx.init(params))
     assert seen == [(3,), (2,)]
+
+
+@pytest.mark.parametrize(
+    "transform", [jax.vmap, lambda f: jax.jacobian(lambda *args: f(*args)[0])], ids=["vmap", "jacobian"]
+)
+def test_transforms_without_jit_compile_nothing_at_a_second_call(transform, caplog):
+    params, tx = {"w": jnp.ones((3, 2)), "b": jnp.ones(3)}, rmsprop(0.1, centered=True, momentum=0.9)
+    state = jax.vmap(tx.init)(params)
+    for call in range(2):
+        caplog.clear()
+        with jax.log_compiles():
+            transform(tx.update)(params, state, params)
+        compiled = [record.message for record in caplog.records if "Finished XLA compilation" in record.message]
+        assert bool(compiled) == (call == 0)
