@@ -268,7 +268,7 @@ def test_other_dtypes(kind):
         for _ in range(3):
             p.grad = grad.clone()
             opt.step()
-            updates, state = tx.update({"p": jnp.asarray(pytorch._array(grad))}, state, params)
+            updates, state = tx.update({"p": jnp.asarray(pytorch.to_numpy(grad))}, state, params)
             params = optax.apply_updates(params, updates)
         slots = pytorch.read(opt.state_dict(), {"p": p})
         assert slots.mean_square["p"].dtype == kind
@@ -479,7 +479,7 @@ def test_the_frameworks_write_what_is_expected_of_them(name):
         {"sb3": "sb3 momentum centered weight_decay", "pfrl": "pfrl momentum centered weight_decay"}.get(name, name)
     )
     group = state_dict["param_groups"][0]
-    step = pytorch._array(state_dict["state"][0]["step"])
+    step = pytorch.to_numpy(state_dict["state"][0]["step"])
     assert ("lr_in_momentum" in group, "capturable" in group, step.dtype.kind) == {
         "pytorch": (False, True, "f"),
         "timm": (True, False, "f"),

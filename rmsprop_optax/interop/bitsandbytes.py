@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rmsprop_optax.interop import layout, pytorch
+from rmsprop_optax.interop import _pytorch_file, layout, pytorch
 from rmsprop_optax.interop.slots import Slots, some
 
 _WRAPPED = "__bnb_optimizer_quant_state__"
@@ -100,7 +100,7 @@ def write(
       ...     write(optimizer.state_dict(), interop.read(state), dict(model.named_parameters()), convert)
       ... )  # doctest: +SKIP
     """
-    torch = pytorch._imported("torch")
+    torch = _pytorch_file.imported("torch")
     rows = pytorch._rows(to_pytorch({**state_dict, "state": {}}), names)
     state = {
         row.position: {
@@ -133,7 +133,7 @@ def _square_avg(position: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
         )
     if not is_coded:
         return {"step": entry["step"], "square_avg": entry["state1"]}
-    codes, qmap, absmax = (pytorch._array(entry[key]) for key in ("state1", "qmap1", "absmax1"))
+    codes, qmap, absmax = (_pytorch_file.to_numpy(entry[key]) for key in ("state1", "qmap1", "absmax1"))
     return {"step": entry["step"], "square_avg": _dequantised(position, codes, qmap, absmax)}
 
 

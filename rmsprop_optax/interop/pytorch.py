@@ -6,13 +6,7 @@ groups, where the optimizer was made of ``model.named_parameters()`` (PyTorch 2.
 that is wrong among parameters of the same shape cannot be noticed.
 """
 
-import argparse
-import importlib
 import inspect
-import json
-import os
-import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,36 +17,23 @@ import optax
 
 from rmsprop_optax import _numbers, dialects
 from rmsprop_optax.interop import layout
+from rmsprop_optax.interop._pytorch_file import imported, load, to_numpy
 from rmsprop_optax.interop.slots import Slots, rescaled, some
+
+__all__ = [
+    "arguments",
+    "calls",
+    "find_model",
+    "find_optimizer",
+    "load",
+    "optimizer",
+    "parameters",
+    "read",
+    "write",
+]
 
 _KEYS = {"mean_square": "square_avg", "mean": "grad_avg", "momentum": "momentum_buffer"}
 _DIALECTS = ("pytorch", "timm", "sb3", "pfrl", "bitsandbytes")
-
-
-def load(path: str | os.PathLike) -> dict[str, Any]:
-    """What a file holds, with NumPy arrays for tensors; no code in it is run.
-
-    Args:
-      path: a file of ``torch.save``, opened with ``weights_only=True``, which needs PyTorch 2.6 or later; or one that
-        ends in ``.safetensors``, with the dicts' keys joined by dots (``optimizer.state.0.square_avg``), and each
-        ``param_groups`` as JSON under such a key in the file's metadata. It sorts its arrays, so that the groups must
-        have ``param_names``.
-
-    Returns:
-      The dicts and lists of the file. Arrays of ``torch.save`` are read from the disk when they are used.
-
-    Raises:
-      ValueError: the file is truncated, is none of them, or holds objects that only their own code can make.
-      ImportError: ``torch`` or ``safetensors`` is not installed, or is too old.
-
-    Example:
-      >>> state_dict = find_optimizer(load("run.pt"))  # doctest: +SKIP
-
-    Source:
-      PyTorch 2.13.0: torch/serialization.py; safetensors 0.8.0.
-    """
-    path = os.fspath(path)
-    return _load_safetensors(path) if path.endswith(".safetensors") else _load_torch(path)
 
 
 def find_optimizer(checkpoint: Any, at: str | None = None) -> dict[str, Any]:
@@ -147,7 +128,7 @@ def read(
     shapes = {row.name: _shape(row.entry["square_avg"]) for row in rows}
 
     def tree(key: str) -> Any:
-        held = {row.name: _array(row.entry[key]) for row in rows if key in row.entry}
+        held = {row.name: to_numpy(row.entry[key]) for row in rows if key in row.entry}
         if not held:
             return None
         if len(held) == len(rows):
@@ -157,7 +138,7 @@ def read(
         whole = {name: held.get(name, np.broadcast_to(blank, shape)) for name, shape in shapes.items()}
         return jax.tree.map(lambda keep, x: x if keep else optax.MaskedNode(), kept, layout.forward(whole, convert))
 
-    count = max((int(_array(row.entry["step"]).item()) for row in rows), default=0)
+    count = max((int(to_numpy(row.entry["step"]).item()) for row in rows), default=0)
     return Slots(**{slot: tree(key) for slot, key in _KEYS.items()}, count=count, lr_in_momentum=_side(rows))
 
 
@@ -194,7 +175,7 @@ def write(
     Source:
       pytorch/pytorch 2.13.0: torch/optim/rmsprop.py, torch/optim/optimizer.py.
     """
-    torch = _imported("torch")
+    torch = imported("torch")
 
     def tensor(array: np.ndarray, dtype: Any) -> Any:
         array = array if dtype is None or np.issubdtype(dtype, np.complexfloating) else array.real
@@ -241,7 +222,7 @@ def arguments(
             raise ValueError(f"a group of RMSprop must have {some(missing)}, got the keys {', '.join(group)}.")
         name = _dialect(group, [state[i] for i in group["params"] if i in state], dialect)
         taken = inspect.signature(dialects.TABLE[name].constructor).parameters
-        values = {key: _array(group[key]).item() for key in taken if key in group}
+        values = {key: to_numpy(group[key]).item() for key in taken if key in group}
         if name == "timm":
             values = _used_by_timm(values, group)
         found.append((name, values if rate is None else values | {"lr": rate}))
@@ -469,7 +450,7 @@ def _backward(tree: Any, shapes: dict[str, tuple[int, ...]], convert: layout.Con
 def _dialect(group: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], dialect: str | None) -> str:
     is_timm = "lr_in_momentum" in group
     if dialect is None:
-        whole = [np.issubdtype(_array(entry["step"]).dtype, np.integer) for entry in entries if "step" in entry]
+        whole = [np.issubdtype(to_numpy(entry["step"]).dtype, np.integer) for entry in entries if "step" in entry]
         if not is_timm and ("capturable" not in group or any(whole)):
             raise ValueError(
                 "dialect must be given, got a state_dict that PyTorch before 2.4, Stable-Baselines3 or PFRL may have "
@@ -499,7 +480,7 @@ def _used_by_timm(values: dict[str, Any], group: Mapping[str, Any]) -> dict[str,
             "a group with corrected_weight_decay must have max_lr_snapshot, got none, as in older "
             "versions of timm: set it in the group to the rate that the optimizer was made with."
         )
-    return values | {"max_lr": _array(group["max_lr_snapshot"]).item()}
+    return values | {"max_lr": to_numpy(group["max_lr_snapshot"]).item()}
 
 
 def _is_optimizer(node: Any) -> bool:
@@ -556,103 +537,3 @@ def _dtype(x: Any) -> Any:
     if isinstance(x, Sequence):
         return None
     return np.dtype(str(x.dtype).removeprefix("torch.")) if hasattr(x, "dtype") else None
-
-
-def _array(x: Any) -> np.ndarray:
-    """A view of an array or a tensor."""
-    if not type(x).__module__.startswith("torch"):
-        return np.asarray(x)
-    import torch
-
-    x = x.detach().cpu().resolve_conj().resolve_neg()
-    return x.view(torch.uint16).numpy().view(jnp.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
-
-
-def _load_torch(path: str) -> Any:
-    torch = _imported("torch")
-    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
-        raise ImportError(
-            f"{path} needs PyTorch 2.6 or later, got {torch.__version__}: before, weights_only=True did not keep code "
-            "in a file from being run (CVE-2025-32434)."
-        )
-    try:
-        # The arguments of a program, which timm saves with its checkpoints, are data.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            found = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # of any kind, from a file of any kind
-        name = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if name:
-            raise ValueError(
-                f"{path} must hold tensors, numbers and text, got {name[1]}, which only code can make; none was run: "
-                "save the state_dicts of the model and of the optimizer, or name what is harmless to "
-                "torch.serialization.add_safe_globals."
-            ) from error
-        reason = f"{type(error).__name__}: {error}".split(". ")[0]
-        raise ValueError(
-            f"{path} must be a whole file of torch.save, got what PyTorch cannot read ({reason}): copy it again, or "
-            "save the state_dicts of the model and of the optimizer."
-        ) from error
-    return _plain(found)
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, argparse.Namespace):
-        node = vars(node)
-    if isinstance(node, Mapping):
-        return {key: _plain(child) for key, child in node.items()}
-    if isinstance(node, list | tuple):
-        return type(node)(map(_plain, node))
-    return _array(node) if hasattr(node, "detach") else node
-
-
-def _load_safetensors(path: str) -> dict[str, Any]:
-    safetensors = _imported("safetensors")
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-        groups = {name: json.loads(text) for name, text in metadata.items() if name.split(".")[-1] == "param_groups"}
-        return _nested(arrays, groups)
-    except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} must be a whole file of safetensors, with groups as JSON in its metadata and param_names in them, "
-            f"got {type(error).__name__}: {error}: copy or save it again."
-        ) from error
-
-
-def _nested(arrays: dict[str, np.ndarray], groups: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Dicts of what has their keys joined by dots; the names of parameters may have dots of their own."""
-    tree: dict[str, Any] = {}
-    for name, value in groups.items():
-        prefix = f"{name.removesuffix('param_groups')}state."
-        positions = {str(i): i for group in value for i in group["params"]}
-        named = [len(group.get("param_names", ())) == len(group["params"]) for group in value]
-        if not (all(named) or all(isinstance(i, str) for i in positions.values())):
-            raise ValueError(f"{name} has no param_names")
-        state: dict[Any, dict[str, Any]] = {}
-        for long in [n for n in arrays if n.startswith(prefix)]:
-            position, _, key = long.removeprefix(prefix).rpartition(".")
-            state.setdefault(positions.get(position, position), {})[key] = arrays.pop(long)
-        _put(tree, name, value)
-        _put(tree, prefix[:-1], state)
-    for name, array in arrays.items():
-        _put(tree, name, array)
-    return tree
-
-
-def _put(tree: dict[str, Any], name: str, value: Any) -> None:
-    *path, last = name.split(".")
-    for key in path:
-        tree = tree.setdefault(key, {})
-    if last in tree:
-        raise ValueError(f"{name} is an array and a dict of arrays")
-    tree[last] = value
-
-
-def _imported(package: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(f"this needs the package {package}, got none: pip install {package}.") from error
