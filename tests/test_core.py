@@ -128,7 +128,8 @@ def test_low_precision_follows_float32(row):
 
 
 def test_the_defaults_are_optax():
-    gradients = jnp.asarray(np.random.default_rng(0).standard_normal((50, 6)), jnp.float32)
+    gradients = np.random.default_rng(0).standard_normal((50, 6)) * [1.0, 1.0, 1e-3, 1e-4, 1e-4, 1e-6]
+    gradients = jnp.asarray(gradients, jnp.float32)
     params = {"w": gradients[0]}
     for ours, theirs in (
         (rmsprop(0.1), optax.rmsprop(0.1)),
@@ -266,6 +267,22 @@ def test_a_static_zero_removes_a_link_and_a_dynamic_one_keeps_it():
     assert has_buffer(rmsprop(0.1, momentum=jnp.float32(0)))
 
 
+def test_only_what_is_scheduled_counts():
+    def counts(tx):
+        return len(optax.tree.get_all_with_path(tx.init(jnp.ones(1)), "count"))
+
+    once, twice = rmsprop(0.1, l2=0.1, weight_decay=0.1), rmsprop(0.1, weight_decay=lambda count: 0.1)
+    assert (counts(once), counts(twice)) == (1, 2)
+
+
+@pytest.mark.parametrize("of", [np.float32, np.float64, np.array], ids=lambda of: of.__name__)
+def test_a_number_of_numpys_is_a_python_number(of):
+    options = {"decay": 0.5, "eps": 0.25, "eps_root": 0.125, "l2": 0.25, "momentum": 0.5, "weight_decay": 0.5}
+    plain, numpys = rmsprop(0.5, **options), rmsprop(of(0.5), **{name: of(x) for name, x in options.items()})
+    grads = jnp.array([1.0, -2.0])
+    jax.tree.map(np.testing.assert_array_equal, *(tx.update(grads, tx.init(grads), grads) for tx in (plain, numpys)))
+
+
 def test_the_public_state_is_what_the_docs_say():
     state = scale_by_rms().init(jnp.ones(2))
     assert isinstance(state, ScaleByRmsState)
@@ -276,7 +293,7 @@ def test_the_public_state_is_what_the_docs_say():
 
 
 def test_weight_decay_reaches_only_what_its_mask_names_and_no_statistic():
-    params, grads = {"w": jnp.ones(2), "b": jnp.ones(2)}, {"w": jnp.full(2, 0.5), "b": jnp.full(2, 0.5)}
+    params, grads = {"w": jnp.array([1.0, -3.0]), "b": jnp.ones(2)}, {"w": jnp.full(2, 0.5), "b": jnp.full(2, 0.5)}
     plain, decayed = rmsprop(0.1), rmsprop(0.1, weight_decay=0.01, weight_decay_mask={"w": True, "b": False})
     (u, state), (v, other) = (tx.update(grads, tx.init(params), params) for tx in (plain, decayed))
     np.testing.assert_allclose(v["w"] - u["w"], -0.1 * 0.01 * params["w"], rtol=1e-4)
@@ -375,8 +392,13 @@ def gains_by_hand(updates, increase=0.05, growth=1.0, shrink=0.95, minimum=0.1, 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"increase": 0.0, "growth": 1.1, "shrink": 0.9}, {"minimum": 0.9, "maximum": 1.2}],
-    ids=["additive", "multiplicative", "limits"],
+    [
+        {},
+        {"increase": 0.0, "growth": 1.1, "shrink": 0.9},
+        {"minimum": 0.9, "maximum": 1.2},
+        {"minimum": 1.0, "maximum": 1.0},
+    ],
+    ids=["additive", "multiplicative", "limits", "off"],
 )
 def test_gains_grow_while_signs_agree_and_shrink_where_they_do_not(options):
     rng = np.random.default_rng(0)

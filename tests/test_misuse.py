@@ -25,6 +25,7 @@ from rmsprop_optax.measure import measured
 one, three = jnp.ones(1), jnp.ones(3)
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
 OTHER = {"a": one}
+EIGHT_BITS = storage.PerLeaf(lambda path, leaf: "uint8")
 
 
 def update(tx=None, params=PARAMS, *, init=None, state=None, grads=PARAMS, **options):
@@ -101,6 +102,9 @@ NUMBERS = {
     "a dialect's negative penalty": (partial(dialects.pytorch, weight_decay=-1), ValueError, "got weight_decay=-1"),
     "a word for a bool": (partial(rmsprop, 0.1, centered="false"), TypeError, "True or False, got centered='false'"),
     "a number for a bool": (partial(rmsprop, 0.1, centered=1), TypeError, "True or False, got centered=1"),
+    "a word for nesterov": (partial(rmsprop, 0.1, momentum=0.9, nesterov="no"), TypeError, "False, got nesterov='no'"),
+    "a word for the rate's place": (partial(rmsprop, 0.1, lr_in_momentum="no"), TypeError, "got lr_in_momentum='no'"),
+    "a NumPy array of rates": (partial(rmsprop, np.array([0.1])), TypeError, r"must be a number, got .*array\(\[0.1"),
     "a gain that shrinks by growing": (
         partial(scale_by_gains, growth=0.9),
         ValueError,
@@ -108,6 +112,8 @@ NUMBERS = {
     ),
     "a shrink of 1": (partial(scale_by_gains, shrink=1.0), ValueError, r"shrink must be in \[0, 1\), got shrink=1.0"),
     "gains off 1": (partial(scale_by_gains, minimum=2.0), ValueError, "1 between them.*minimum=2.0"),
+    "a negative minimum": (partial(scale_by_gains, minimum=-1), ValueError, "minimum must be finite.* got minimum=-1"),
+    "no maximum": (partial(scale_by_gains, maximum=None), TypeError, "maximum must be a number, got maximum=None"),
 }
 TOGETHER = {
     "nesterov without momentum": (
@@ -162,6 +168,16 @@ TOGETHER = {
         partial(rmsprop, 0.1, momentum=0.9, momentum_storage="uint8"),
         ValueError,
         "momentum_storage must be one of float32, bfloat16, .* got momentum_storage='uint8'",
+    ),
+    "an unsigned storage chosen for momentum": (
+        lambda: rmsprop(0.1, momentum=0.9, momentum_storage=EIGHT_BITS).init(PARAMS),
+        ValueError,
+        r"momentum_storage of \['b'\] must be one of float32, bfloat16, ",
+    ),
+    "an unsigned storage chosen for a dialect's momentum": (
+        lambda: with_storage(dialects.pytorch(momentum=0.9), momentum_storage=EIGHT_BITS).init(PARAMS),
+        ValueError,
+        r"momentum_storage of \['b'\] must be one of float32, bfloat16, ",
     ),
     "another unknown storage": (partial(with_storage, rmsprop(0.1), "int4"), ValueError, "got storage='int4'"),
     "another momentum in 8 bits": (
