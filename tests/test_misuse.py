@@ -102,6 +102,7 @@ NUMBERS = {
     "a dialect's negative penalty": (partial(dialects.pytorch, weight_decay=-1), ValueError, "got weight_decay=-1"),
     "a word for a bool": (partial(rmsprop, 0.1, centered="false"), TypeError, "True or False, got centered='false'"),
     "a number for a bool": (partial(rmsprop, 0.1, centered=1), TypeError, "True or False, got centered=1"),
+    "a word for the correction": (partial(rmsprop, 0.1, bias_correction="no"), TypeError, "got bias_correction='no'"),
     "a word for nesterov": (partial(rmsprop, 0.1, momentum=0.9, nesterov="no"), TypeError, "False, got nesterov='no'"),
     "a word for the rate's place": (partial(rmsprop, 0.1, lr_in_momentum="no"), TypeError, "got lr_in_momentum='no'"),
     "a NumPy array of rates": (partial(rmsprop, np.array([0.1])), TypeError, r"must be a number, got .*array\(\[0.1"),
@@ -163,6 +164,7 @@ TOGETHER = {
         ValueError,
         "storage must be one of float32, bfloat16, uint8, a tree .*, got storage='int4'",
     ),
+    "no storage": (partial(rmsprop, 0.1, storage={}), ValueError, "storage must be one of .*, a tree of these .*={}"),
     "a dtype for a storage": (partial(rmsprop, 0.1, storage=jnp.bfloat16), ValueError, "got storage=<class .*bfloat16"),
     "a momentum in 8 bits": (
         partial(rmsprop, 0.1, momentum=0.9, momentum_storage="uint8"),
