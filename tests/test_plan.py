@@ -15,7 +15,7 @@ import pytest
 from compiled import optimizer, step
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import plan, rmsprop
+from rmsprop_optax import _traffic, plan, rmsprop
 from rmsprop_optax.demo.options import UsageError
 
 ARRAYS = {(1024, 512): 2, (512,): 3}
@@ -377,7 +377,7 @@ def test_traffic_is_what_passes_the_memory():
     ],
 )
 def test_arrays_are_padded_to_whole_tiles(array, size):
-    assert plan._sizes(array) == [(size, True)]
+    assert _traffic._sizes(array) == [(size, True)]
 
 
 @pytest.fixture
