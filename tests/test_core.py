@@ -11,7 +11,16 @@ from hypothesis.extra import numpy as npst
 from rows import PLAIN, share
 
 import rmsprop_optax
-from rmsprop_optax import ScaleByRmsState, _scale, dialects, nesterov_eval_params, rmsprop, scale_by_gains, scale_by_rms
+from rmsprop_optax import (
+    ScaleByRmsState,
+    _scale,
+    _tree,
+    dialects,
+    nesterov_eval_params,
+    rmsprop,
+    scale_by_gains,
+    scale_by_rms,
+)
 
 
 def updates_of(tx, gradients, jit=True):
@@ -497,3 +506,16 @@ def test_transforms_without_jit_compile_nothing_at_a_second_call(transform, capl
             transform(tx.update)(params, state, params)
         compiled = [record.message for record in caplog.records if "Finished XLA compilation" in record.message]
         assert bool(compiled) == (call == 0)
+
+
+def test_names_of_parameters_and_of_what_belongs_to_them():
+    assert _tree.named(jnp.ones(1)).keys() == {"the parameter"}
+    assert _tree.named({"a": [jnp.ones(1)], "b": _tree.Components(1, 2)}).keys() == {"a/0", "b"}
+    assert _tree.some(list("abcde")) == "a, b, c, d, e"
+    assert _tree.some(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    paths = [path for path, _ in jax.tree.leaves_with_path({"w": {"b": 0}, "b": 0})]
+    state = ScaleByRmsState(0, {"w": {"b": _tree.Components(0, 0)}, "b": 0, "c": 0})
+    found = [list(_tree.parameters_of(path, paths)) for path, _ in jax.tree.leaves_with_path(state)]
+    both = [(jax.tree_util.DictKey("w"), jax.tree_util.DictKey("b")), (jax.tree_util.DictKey("b"),)]
+    assert found == [[], both[1:], [], both, both]  # the count, and of nu: b, c, w/b's real part and its other one
+    assert list(_tree.parameters_of((), [()])) == [()]
