@@ -292,6 +292,38 @@ def test_a_number_of_numpys_is_a_python_number(of):
     jax.tree.map(np.testing.assert_array_equal, *(tx.update(grads, tx.init(grads), grads) for tx in (plain, numpys)))
 
 
+@pytest.mark.parametrize("correction", [False, True])
+@pytest.mark.parametrize(("of", "dtype"), [("float32", "float64"), ("float64", "float32"), ("float64", "float64")])
+def test_a_dynamic_number_may_be_shorter_or_wider_than_the_parameters(of, dtype, correction):
+    numbers = {
+        "learning_rate": 0.25,
+        "decay": 0.5,
+        "eps": 0.25,
+        "eps_root": 0.125,
+        "floor": 0.5,
+        "momentum": 0.5,
+        "l2": 0.25,
+        "weight_decay": 0.5,
+    }
+    gains = {"increase": 0.25, "growth": 1.25, "shrink": 0.5, "minimum": 0.5, "maximum": 2.0}
+
+    def steps(convert):
+        options = {name: convert(x) for name, x in numbers.items()}
+        tx = rmsprop(**options, centered=True, bias_correction=correction, nesterov=True)
+        tx = optax.chain(scale_by_gains(**{name: convert(x) for name, x in gains.items()}), tx)
+        params = jnp.array([1.0, -2.0], dtype)
+        state = tx.init(params)
+        for g in (params, -params, params):
+            updates, state = tx.update(g, state, params)
+        return updates, state, nesterov_eval_params(state, params, options["momentum"])
+
+    with jax.enable_x64(True):
+        found, expected = steps(lambda x: jnp.asarray(x, of)), steps(float)
+        # Two roundings of the rate of a bias correction.
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6 * correction), found, expected)
+        assert jax.tree.map(lambda x: x.dtype, found) == jax.tree.map(lambda x: x.dtype, expected)
+
+
 def test_the_public_state_is_what_the_docs_say():
     state = scale_by_rms().init(jnp.ones(2))
     assert isinstance(state, ScaleByRmsState)
