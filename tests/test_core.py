@@ -284,6 +284,19 @@ def test_only_what_is_scheduled_counts():
     assert (counts(once), counts(twice)) == (1, 2)
 
 
+def test_every_count_is_that_of_the_steps():
+    tx, params = rmsprop(lambda count: 0.1, momentum=0.5, weight_decay=lambda count: 0.1), jnp.ones(1)
+    state = tx.init(params)
+    for _ in range(2):
+        _, state = tx.update(params, state, params)
+    assert [int(count) for _, count in optax.tree.get_all_with_path(state, "count")] == [2] * 4
+
+
+@pytest.mark.parametrize("limit", ["minimum", "maximum"])
+def test_a_traced_limit_of_gains_is_not_looked_at(limit):
+    assert jax.eval_shape(lambda x: scale_by_gains(**{limit: x}).init(x), 0.5).gain.shape == ()
+
+
 @pytest.mark.parametrize("of", [np.float32, np.float64, np.array], ids=lambda of: of.__name__)
 def test_a_number_of_numpys_is_a_python_number(of):
     options = {"decay": 0.5, "eps": 0.25, "eps_root": 0.125, "l2": 0.25, "momentum": 0.5, "weight_decay": 0.5}
@@ -309,7 +322,7 @@ def test_a_dynamic_number_may_be_shorter_or_wider_than_the_parameters(of, dtype,
 
     def steps(convert):
         options = {name: convert(x) for name, x in numbers.items()}
-        tx = rmsprop(**options, centered=True, bias_correction=correction, nesterov=True)
+        tx = rmsprop(**options, centered=not correction, bias_correction=correction, nesterov=True)
         tx = optax.chain(scale_by_gains(**{name: convert(x) for name, x in gains.items()}), tx)
         params = jnp.array([1.0, -2.0], dtype)
         state = tx.init(params)
