@@ -564,3 +564,11 @@ def test_names_of_parameters_and_of_what_belongs_to_them():
     both = [(jax.tree_util.DictKey("w"), jax.tree_util.DictKey("b")), (jax.tree_util.DictKey("b"),)]
     assert found == [[], both[1:], [], both, both]  # the count, and of nu: b, c, w/b's real part and its other one
     assert list(_tree.parameters_of((), [()])) == [()]
+
+
+@pytest.mark.parametrize("params", [{}, (), {"a": None, "b": ()}], ids=str)
+def test_a_tree_without_arrays_has_nothing_to_do(params):
+    tx = rmsprop(0.1, centered=True, momentum=0.9, l2=0.1, weight_decay=0.1)
+    updates, state = tx.update(params, tx.init(params), params)
+    assert updates == params
+    assert jax.tree.leaves(optax.tree.get(state, "nu")) == []

@@ -197,6 +197,11 @@ TOGETHER = {
         TypeError,
         r"holds real numbers, got complex64 at \['z'\]: leave it in float32",
     ),
+    "gains without a mean square": (
+        lambda: with_storage(scale_by_gains()).init(one),
+        ValueError,
+        "must hold a mean square of this package, got one without any",
+    ),
     "an optimizer without a mean square": (
         lambda: with_storage(optax.adam(0.1)).init(one),
         ValueError,

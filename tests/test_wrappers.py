@@ -79,6 +79,19 @@ def test_signs_and_ends_survive_a_remainder():
     assert land(1.0, np.inf) == np.inf
 
 
+def test_a_remainder_leaves_wider_parameters_and_absent_gradients_alone():
+    with jax.enable_x64(True):
+        params = {"frozen": jnp.ones(2, jnp.bfloat16), "wide": jnp.array([1 / 3, 2.0], jnp.float64)}
+        grads, plain = {"frozen": None, "wide": params["wide"] / 7}, rmsprop(0.1)
+        tx = with_remainder(plain)
+        updates, state = tx.update(grads, tx.init(params), params)
+        expected, _ = plain.update(grads, plain.init(params), params)
+        assert updates["frozen"] is None
+        np.testing.assert_array_equal(state.remainder["frozen"], 0)
+        np.testing.assert_array_equal(updates["wide"], expected["wide"])
+        assert updates["wide"].dtype == jnp.float64
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "complex64"])
 def test_float32_updates_are_those_of_float32_gradients(dtype):
     grads = {"w": jnp.asarray([0.1, -2.0, 3.0], dtype), "absent": None}
@@ -112,7 +125,9 @@ def test_a_short_state_is_saved_and_restored_to_the_bit(tmp_path):
 def test_a_storage_is_for_moments_alone():
     """What else a chain keeps, as the count of a schedule, is as with the option of that name."""
     options, params = {"learning_rate": optax.linear_schedule(0.1, 0.01, 10), "momentum": 0.9}, jnp.ones(3)
-    found = with_storage(rmsprop(**options), "uint8", momentum_storage="bfloat16").init(params)
-    expected = rmsprop(**options, storage="uint8", momentum_storage="bfloat16").init(params)
+    whole = optax.chain(scale_by_gains(), rmsprop(**options))
+    found = with_storage(whole, "uint8", momentum_storage="bfloat16").init(params)
+    short = rmsprop(**options, storage="uint8", momentum_storage="bfloat16")
+    expected = optax.chain(scale_by_gains(), short).init(params)
     assert jax.tree.map(lambda x: x.dtype, found) == jax.tree.map(lambda x: x.dtype, expected)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
