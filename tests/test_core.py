@@ -572,3 +572,9 @@ def test_a_tree_without_arrays_has_nothing_to_do(params):
     updates, state = tx.update(params, tx.init(params), params)
     assert updates == params
     assert jax.tree.leaves(optax.tree.get(state, "nu")) == []
+
+
+def test_the_parts_of_an_abstract_complex_array_stay_where_it_is():
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[1])
+    part = jax.ShapeDtypeStruct((2,), jnp.float32, sharding=sharding)
+    assert _tree._split(jax.ShapeDtypeStruct((2,), jnp.complex64, sharding=sharding)) == (part, part)
