@@ -557,7 +557,7 @@ def test_names_of_parameters_and_of_what_belongs_to_them():
     assert _tree.named(jnp.ones(1)).keys() == {"the parameter"}
     assert _tree.named({"a": [jnp.ones(1)], "b": _tree.Components(1, 2)}).keys() == {"a/0", "b"}
     assert _tree.some(list("abcde")) == "a, b, c, d, e"
-    assert _tree.some(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert _tree.some(list("abcdef")) == "a, b, c, d, e and 1 more"
     paths = [path for path, _ in jax.tree.leaves_with_path({"w": {"b": 0}, "b": 0})]
     state = ScaleByRmsState(0, {"w": {"b": _tree.Components(0, 0)}, "b": 0, "c": 0})
     found = [list(_tree.parameters_of(path, paths)) for path, _ in jax.tree.leaves_with_path(state)]
