@@ -675,3 +675,14 @@ def test_caffes_l1_does_not_push_a_parameter_of_0():
     penalised, plain = (dialects.caffe(0.1, delta=0.5, regularization_type="L1", weight_decay=w) for w in (0.25, 0.0))
     pushed, free = (tx.update(g, tx.init(p), p)[0] for tx in (penalised, plain))
     np.testing.assert_array_equal(pushed == free, p == 0)
+
+
+@pytest.mark.parametrize("version", ["0.9.3", "1.9.1", "2.0"])
+def test_mxnets_centered_form_has_a_momentum_of_nine_tenths_unless_told(version):
+    grads = jnp.array([1.0, -2.0])
+    told, untold = (dialects.mxnet(centered=True, version=version, **kw) for kw in ({"gamma2": 0.9}, {}))
+    states = [tx.init(grads) for tx in (told, untold)]
+    for _ in range(2):
+        (u, a), (v, b) = (tx.update(grads, s, grads) for tx, s in zip((told, untold), states, strict=True))
+        states = [a, b]
+    np.testing.assert_array_equal(u, v)
