@@ -54,8 +54,8 @@ def test_runs_from_a_fresh_kernel_in_under_a_minute(path, tmp_path):
     client = NotebookClient(notebook, km=kernel, timeout=5 * SECONDS, resources={"metadata": {"path": str(folder)}})
     claims = importlib.import_module(f"claims.{path.stem.partition('_')[2]}")
     handed_over = ", ".join(f"{name!r}: {name}" for name in claims.NUMBERS)
-    both = f"(time.process_time(), {{{handed_over}}})"
-    source = f"import pickle, time\nwith open('numbers', 'wb') as file:\n    pickle.dump({both}, file)"
+    both = f"(sum(os.times()[:4]), {{{handed_over}}})"  # of the kernel and of the processes that it started
+    source = f"import os, pickle\nwith open('numbers', 'wb') as file:\n    pickle.dump({both}, file)"
     notebook.cells.append(nbformat.v4.new_code_cell(source))
     start = time.monotonic()
     client.execute(env=ENVIRONMENT, cleanup_kc=True)
