@@ -19,8 +19,8 @@ class ScaleByRmsState(NamedTuple):
       nu: the tree of the parameters, real, in float32 or wider unless stored shorter: the mean square of the gradients,
         or their variance where centered; with bias correction, the corrected one. Changes with every update.
       mu: the tree of the parameters, float32 or wider: the mean of the gradients. ``None`` unless centered.
-      mu_rest: the tree of the parameters: what rounding dropped from ``mu``, so that the mean is ``mu + mu_rest`` with
-        about 48 bits. ``None`` unless centered.
+      mu_rest: the tree of the parameters: the mean of what rounding dropped from ``mu``, so that the mean is
+        ``mu + mu_rest``, with some 40 bits. ``None`` unless centered.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
@@ -31,23 +31,41 @@ class ScaleByRmsState(NamedTuple):
 
 def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
     """``(1 − rate)·nu + rate·|g|²``."""
-    return _forget(nu, rate) + _numbers.cast(rate, nu.dtype) * _abs_sq(g)
+    return _saturate(_forget(nu, rate) + _numbers.cast(rate, nu.dtype) * _abs_sq(g))
 
 
 def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rest: jax.Array, rate: Any) -> tuple:
-    """``d = g − mu;  mu += rate·d;  nu = (1 − rate)·nu + rate·(1 − rate)·|d|²``.
+    """``d = g − mu;  nu = (1 − rate)·nu + rate·(1 − rate)·|d|²;  mu += rate·d``.
 
-    Equal to E[g²] − E[g]² in exact arithmetic, and never negative. The mean is the sum ``mu + rest`` (Kahan): with
-    float32's 24 bits alone it stops short of a constant gradient, and noise of a millionth of the mean drowns in it.
+    Equal to E[g²] − E[g]² in exact arithmetic, and never negative. The mean is the sum ``mu + rest``, where ``rest``
+    averages what rounding drops from ``mu``: with float32's 24 bits alone it stops short of a constant gradient, and
+    noise of a millionth of the mean drowns in it.
     """
-    d = _within_half((g - mu) - rest)
-    step = _numbers.cast(rate, d.dtype) * d + rest
-    new_mu = mu + step
-    rate = _numbers.cast(rate, nu.dtype)
-    fresh = rate * (1 - rate)
+    d = (g - mu) - rest
+    weight = _numbers.cast(rate, nu.dtype)
+    fresh = weight * (1 - weight)
     # Where the bias correction makes the rate 1, nothing is left of a square, also of one that overflowed.
-    nu = _forget(nu, rate) + jnp.where(fresh == 0, 0, fresh * _abs_sq(d))
-    return nu, new_mu, step - (new_mu - mu)
+    nu = _saturate(_forget(nu, rate) + jnp.where(fresh == 0, 0, fresh * _abs_sq(d)))
+    step = _numbers.cast(rate, mu.dtype) * _within_half(g - mu)
+    rest = _forget(rest, rate) + (_after(nu, step) - ((mu + step) - mu))
+    return nu, mu + _after(rest, step), rest
+
+
+def _after(first: jax.Array, x: jax.Array) -> jax.Array:
+    """``x``, which on a CPU is not there before ``first``.
+
+    XLA:CPU writes each array by a kernel of its own, in place of its old value, which it copies where a later kernel
+    needs it. It does not order kernels to need no copies, but what needs ``first`` comes after it.
+    """
+    return jax.lax.platform_dependent(first, x, cpu=_plus_nothing, default=_second)
+
+
+def _plus_nothing(first: jax.Array, x: jax.Array) -> jax.Array:
+    return x + 0 * first.astype(x.dtype)
+
+
+def _second(first: jax.Array, x: jax.Array) -> jax.Array:
+    return x
 
 
 def denominator(nu: jax.Array, eps: Any, eps_root: Any, floor: Any = None) -> jax.Array:
@@ -204,7 +222,6 @@ def scale_by_rms(
                 nu = mean_square(g, nu, rate)
             else:
                 nu, mu, rest = variance(g, nu, mu, rest, rate)
-            nu = _saturate(nu)
             u = _divide(g, denominator(nu, eps, eps_root, floor), positive=positive)
             return u, *_storage.encode((nu, mu, rest), stored, g, count)
 

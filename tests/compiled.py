@@ -1,4 +1,4 @@
-"""A step of an optimizer, compiled by the compiler of a machine that is not there; for test_gpu.py and test_tpu.py."""
+"""A step of an optimizer, compiled; in test_gpu.py and test_tpu.py by the compiler of a machine that is not there."""
 
 import math
 

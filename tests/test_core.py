@@ -1,10 +1,15 @@
 """The equations of the core: against float64, by their properties, and at the ends of their ranges."""
 
+import re
+from functools import partial
+
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import step as compiled_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -550,6 +555,31 @@ def test_transforms_without_jit_compile_nothing_at_a_second_call(transform, capl
             transform(tx.update)(params, state, params)
         compiled = [record.message for record in caplog.records if "Finished XLA compilation" in record.message]
         assert bool(compiled) == (call == 0)
+
+
+CENTERED = {
+    "rmsprop": partial(rmsprop, 0.1, centered=True),
+    "momentum, bias correction": partial(rmsprop, 0.1, centered=True, momentum=0.9, bias_correction=True),
+    "numbers that change": lambda: rmsprop(jnp.array(0.1), jnp.array(0.9), centered=True),
+    "dialects.pytorch": partial(dialects.pytorch, centered=True, momentum=0.9),
+    "dialects.graves": partial(dialects.graves, 0.1),
+}
+
+
+@pytest.mark.parametrize("make", CENTERED.values(), ids=CENTERED)
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_on_a_cpu_a_centered_step_writes_its_state_in_place(make, dtype):
+    program, entry, _ = compiled_step(make(), [(1000, 3), (3001,)], dtype, jax.devices())
+    assert not re.findall(r"\[(?:1000,3|3001)\]\S* copy\(", entry)
+    assert program.memory_analysis().temp_size_in_bytes < 100  # numbers
+
+
+def test_one_program_for_several_platforms():
+    params, tx = {"w": jnp.ones(3)}, rmsprop(0.1, centered=True)
+    args = (params, tx.init(params), params)
+    program = jax.export.export(jax.jit(tx.update), platforms=("cpu", "cuda", "tpu"))(*args)
+    for there, here in zip(*map(jax.tree.leaves, (program.call(*args), jax.jit(tx.update)(*args))), strict=True):
+        np.testing.assert_array_equal(there, here)
 
 
 def test_names_of_parameters_and_of_what_belongs_to_them():
