@@ -4,8 +4,8 @@ A step of ``update`` and ``apply_updates`` is traced, lowered and compiled, ours
 functions. The exponent says how the sum has grown with the number of arrays since the table before: 1 is in proportion.
 
 What grows faster than the number of arrays is XLA's: from 300 to 1,200 arrays of ``optax.rmsprop`` its pass for copies
-of donated arrays took 9 times as long, the one for layouts 7 times. The centered form and short storage, which XLA:CPU
-copies for, have more of it, and all of its passes go by the number of instructions.
+of donated arrays took 9 times as long, the one for layouts 7 times. Short storage, which XLA:CPU copies for,
+has more of it, and all of its passes go by the number of instructions.
 """
 
 import math

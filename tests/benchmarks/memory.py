@@ -3,7 +3,7 @@
 State is what the optimizer keeps between steps. Peak is what the compiled step has at once, parameters, gradients and
 state among it, the old arrays donated; of the peers that are not compiled it is not known. All a parameter, measured
 on one array of 4 million float32 parameters. The peak is a CPU's, whose compiler makes two passes and keeps an array
-between them where the state is short or centered; those for TPU and GPU make one and keep none.
+between them where the state is short; those for TPU and GPU make one and keep none.
 """
 
 from pathlib import Path
