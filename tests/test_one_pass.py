@@ -128,6 +128,33 @@ def test_extra_arguments_reach_the_optimizer():
     assert jnp.all(updates["w"] == 2)
 
 
+@pytest.mark.usefixtures("option")
+def test_all_arrays_of_a_tree_are_computed_in_one_go():
+    tx, calls = rmsprop(0.1, momentum=0.9), []
+
+    def update(*args, **extra_args):
+        calls.append(args)
+        return tx.update(*args, **extra_args)
+
+    params = {"w": [jnp.ones(2), jnp.ones(3)], "b": jnp.ones(2)}
+    jax.jit(one_pass(optax.GradientTransformation(tx.init, update)).update)(params, tx.init(params), params)
+    assert len(calls) == 1 + 4  # the updates; two counts, a mean square and a buffer
+
+
+@pytest.mark.usefixtures("option")
+def test_outside_jit_numbers_are_arrays():
+    tx, params = one_pass(rmsprop(0.1)), {"w": 2.0}
+    updates, state = tx.update(params, tx.init(params), params)
+    assert updates == rmsprop(0.1).update(params, tx.init(params))[0]
+    assert float(optax.tree.get(state, "nu")["w"]) == pytest.approx(0.4)
+
+
 def test_it_asks_for_the_option():
     with pytest.raises(ValueError, match=r"needs XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_.* before jax"):
         one_pass(rmsprop(0.1))
+
+
+@pytest.mark.usefixtures("option")
+def test_it_asks_for_an_optimizer():
+    with pytest.raises(TypeError, match=r"must be an optax.GradientTransformation, got <function rmsprop"):
+        one_pass(rmsprop)
