@@ -208,6 +208,39 @@ def test_the_bits_do_not_depend_on_the_sharding(name, axis_type):
     assert optax.tree.get(sharded, "nu").sharding.spec == P(None, "data", "model")
 
 
+def rounded_up(name, g=0.3, code=0, count=1):
+    """Which entries of an array are, where all lie halfway between two numbers of the format."""
+    numbers = NUMBERS[name][100:]
+    old, value = (jnp.full((200, 500), x) for x in (numbers[code], (numbers[0] + numbers[1]) / 2))
+    old = storage.nearest(old, jax.ShapeDtypeStruct(old.shape, jnp.dtype(name)))
+    (stored,) = storage.encode((value,), (old,), jnp.full(old.shape, g), jnp.int32(count))
+    return np.asarray(storage.decoded(stored) > value)
+
+
+OTHER = {
+    "step": ({}, {"count": 2}),
+    "gradient": ({}, {"g": 0.31}),
+    "real part": ({"g": 0.3 + 0.3j}, {"g": 0.31 + 0.3j}),
+    "imaginary part": ({"g": 0.3 + 0.3j}, {"g": 0.3 + 0.31j}),
+    "code": ({}, {"code": 1}),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("pair", OTHER.values(), ids=OTHER)
+def test_another_step_gradient_or_code_rounds_another_way(name, pair):
+    one, two = (rounded_up(name, **options) for options in pair)
+    # Six standard errors of 100,000 coins.
+    np.testing.assert_allclose([one.mean(), two.mean(), (one == two).mean()], 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_mean_of_each_line_of_equal_entries_is_kept(name, axis):
+    up = rounded_up(name)
+    np.testing.assert_allclose(up.mean(axis), 0.5, atol=3 / up.shape[axis] ** 0.5)  # six standard errors of coins
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_another_order_of_summation_hardly_changes_the_noise(name):
     g = jnp.asarray(np.random.default_rng(0).standard_normal((64, 64)), jnp.float32)
