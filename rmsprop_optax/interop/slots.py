@@ -97,8 +97,8 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
     .. math::
       nu = \max(mean\_square - |mean|^2, 0) \text{ where centered, else } mean\_square
 
-    Every count of steps in it, a schedule's too, becomes that of the slots. What slots do not hold stays as it is in
-    ``like``. Nothing is written unless all of it fits.
+    A mean becomes ``mu``, the nearest number to it, and ``mu_rest``. Every count of steps, a schedule's too, becomes
+    that of the slots. What slots do not hold stays as it is in ``like``. Nothing is written unless all of it fits.
 
     Args:
       like: ``tx.init(params)``, or a ``TrainState`` or ``nnx.Optimizer`` that holds one; or
