@@ -28,17 +28,6 @@ def test_a_ratio_is_the_median_of_pairs():
     assert found["high"] == pytest.approx(1.625)
 
 
-def test_processes_are_put_together(tmp_path, monkeypatch):
-    rows = [
-        {"tree": "one", "peer": "optax", "pairs": [[1.0, 2.0]]},
-        {"tree": "one", "peer": "keras", "pairs": [[1, 1]]},
-    ]
-    (tmp_path / "found.py").write_text(f"import json, sys\njson.dump({rows!r}, open(sys.argv[1], 'w'))\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = side_by_side.in_processes("found", 2)
-    assert [(row["peer"], row["ratio"], row["pairs"]) for row in found] == [("optax", 0.5, 2), ("keras", 1.0, 2)]
-
-
 def test_both_take_the_same_number_of_steps_in_turn():
     calls = []
     found = side_by_side.pairs(lambda: calls.append("ours"), lambda: calls.append("theirs"), seconds=0.0)

@@ -4,9 +4,7 @@ Ours is wrapped in ``one_pass``, in a process that has XLA's option for it; the 
 JAX under the same option. Else as in [update_time](update_time.md): below 1 ours is the quicker one.
 """
 
-import json
 import os
-import sys
 from pathlib import Path
 
 import optax
@@ -36,10 +34,7 @@ def pairs():
 
 def main() -> None:
     os.environ["XLA_FLAGS"] = FLAGS  # before jax starts: __main__ gives each benchmark a process
-    if len(sys.argv) > 1:  # one of the processes
-        Path(sys.argv[1]).write_text(json.dumps(list(update_time.compare(pairs, update_time.TREES))))
-        return
-    found = side_by_side.in_processes("tests.benchmarks.one_pass")
+    found = list(update_time.compare(pairs, update_time.TREES))
     text = update_time.markdown(found, "Time of a step in one pass", __doc__)
     side_by_side.write(Path(__file__), text, {"rows": found})
 

@@ -6,9 +6,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -48,21 +45,6 @@ def compared(found: Sequence[tuple[float, float]]) -> dict[str, float]:
     low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
     ours, theirs = (statistics.median(column) for column in zip(*found, strict=True))
     return {"ours": ours, "theirs": theirs, "ratio": median, "low": low, "high": high, "pairs": len(found)}
-
-
-def in_processes(module: str, count: int = 3) -> list[dict]:
-    """The rows that a module writes to the file it is given, with the pairs of some processes put together.
-
-    The same program is up to 7 % quicker in one process than in another.
-    """
-    rows: dict[tuple[str, str], dict] = {}
-    for _ in range(count):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "rows.json"
-            subprocess.run([sys.executable, "-m", module, str(path)], check=True)
-            for row in json.loads(path.read_text()):
-                rows.setdefault((row["tree"], row["peer"]), row | {"pairs": []})["pairs"] += row["pairs"]
-    return [row | compared(row["pairs"]) for row in rows.values()]
 
 
 def about() -> dict[str, str]:
