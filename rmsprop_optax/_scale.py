@@ -57,15 +57,11 @@ def _after(first: jax.Array, x: jax.Array) -> jax.Array:
     XLA:CPU writes each array by a kernel of its own, in place of its old value, which it copies where a later kernel
     needs it. It does not order kernels to need no copies, but what needs ``first`` comes after it.
     """
-    return jax.lax.platform_dependent(first, x, cpu=_plus_nothing, default=_second)
 
+    def wait(first, x):
+        return x + 0 * first.astype(x.dtype)
 
-def _plus_nothing(first: jax.Array, x: jax.Array) -> jax.Array:
-    return x + 0 * first.astype(x.dtype)
-
-
-def _second(first: jax.Array, x: jax.Array) -> jax.Array:
-    return x
+    return jax.lax.platform_dependent(first, x, cpu=wait, default=lambda first, x: x)
 
 
 def denominator(nu: jax.Array, eps: Any, eps_root: Any, floor: Any = None) -> jax.Array:

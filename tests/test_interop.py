@@ -138,11 +138,11 @@ def test_a_variance_far_below_the_squared_mean_survives(ratio):
     written = interop.write(tx.init(params), interop.read(state))
     same(written, settled(state))
     same(interop.write(tx.init(params), interop.read(written)), written)
-    # The mean is divided otherwise: what comes differs by roundings.
+    # The mean is divided otherwise: what comes differs by roundings, of a last place or two.
     for _ in range(50):
         g = jnp.asarray(ratio + rng.standard_normal(1000), jnp.float32)
         (there, written), (here, state) = tx.update(g, written), tx.update(g, state)
-        np.testing.assert_allclose(there, here, rtol=1e-6)
+        np.testing.assert_allclose(there, here, rtol=5e-7)
 
 
 def test_flax_optimizers_as_a_whole():
