@@ -1,30 +1,101 @@
 """RMSprop for JAX: one core, and each framework's RMSprop a short composition on top of it."""
 
-from rmsprop_optax import dialects, differences, epsilon, recipes, storage
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from jax import export as _export
+
+from rmsprop_optax._create import create, names
+from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._gains import ScaleByGainsState, scale_by_gains
 from rmsprop_optax._momentum import MomentumState, nesterov_eval_params
-from rmsprop_optax._one_pass import one_pass
 from rmsprop_optax._rmsprop import rmsprop
-from rmsprop_optax._scale import ScaleByRmsState, scale_by_rms
-from rmsprop_optax._wrappers import RemainderState, float32_updates, with_remainder, with_storage
+from rmsprop_optax._scale import ScaleByRmsState, scale_by_rms, scale_by_stddev
+from rmsprop_optax.bfloat16 import RemainderState, float32_updates, with_remainder
+from rmsprop_optax.dialects import AdaptiveStepsState
+from rmsprop_optax.storage import with_storage
+
+if TYPE_CHECKING:
+    from rmsprop_optax import (
+        bfloat16,
+        dialects,
+        differences,
+        experimental,
+        interop,
+        measure,
+        plan,
+        plots,
+        recipes,
+        scaling,
+        sharding,
+        storage,
+    )
 
 __version__ = "0.1.0"
+_STATES = (
+    AdaptiveStepsState,
+    MomentumState,
+    RemainderState,
+    ScaleByGainsState,
+    ScaleByRmsState,
+    WeightDecayState,
+)
+_MODULES = (
+    "bfloat16",
+    "dialects",
+    "differences",
+    "experimental",
+    "interop",
+    "measure",
+    "plan",
+    "plots",
+    "recipes",
+    "scaling",
+    "sharding",
+    "storage",
+)
 __all__ = [
+    "AdaptiveStepsState",
     "MomentumState",
     "RemainderState",
     "ScaleByGainsState",
     "ScaleByRmsState",
+    "WeightDecayState",
+    "bfloat16",
+    "create",
     "dialects",
     "differences",
-    "epsilon",
+    "experimental",
     "float32_updates",
+    "interop",
+    "measure",
+    "names",
     "nesterov_eval_params",
-    "one_pass",
+    "plan",
+    "plots",
     "recipes",
     "rmsprop",
     "scale_by_gains",
     "scale_by_rms",
+    "scale_by_stddev",
+    "scaling",
+    "sharding",
     "storage",
     "with_remainder",
     "with_storage",
 ]
+
+# A program that jax.export saves may hold our states.
+for _state in _STATES:
+    _export.register_namedtuple_serialization(_state, serialized_name=f"rmsprop_optax.{_state.__name__}")
+
+
+def __getattr__(name: str) -> Any:
+    """Load a module on first use."""
+    if name in _MODULES:
+        return importlib.import_module(f"rmsprop_optax.{name}")
+    raise AttributeError(f"module 'rmsprop_optax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__"})

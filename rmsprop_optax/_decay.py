@@ -1,4 +1,4 @@
-"""Weight decay, coupled or decoupled: where it stands in the chain is the difference."""
+"""Weight decay, coupled or decoupled: its place in the chain is the difference."""
 
 import math
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from rmsprop_optax import _numbers, _tree
+from rmsprop_optax._types import Mask
 
 
 class WeightDecayState(NamedTuple):
@@ -22,58 +23,55 @@ class WeightDecayState(NamedTuple):
 
 
 def add_weight_decay(
-    option: str, weight_decay: Any, *, name: str | None = None, times: tuple = (), mask: Any = None
-) -> optax.GradientTransformation:
-    """``u + weight_decay(t)·times(t)·p``; nothing at all where ``weight_decay`` is off.
+    weight_decay: Any, *, times: tuple[Any, ...] = (), mask: Mask = None, name: str = "weight_decay"
+) -> optax.GradientTransformation | None:
+    """``u + weight_decay(t)·times(t)·p``; ``None`` where ``weight_decay`` is.
 
     Before the mean square it is L2 regularisation; after the learning rate, times that rate, decoupled weight decay.
     ``optax.add_decayed_weights`` does the same for Python numbers; this one also takes traced numbers under strict
     promotion, and its mask sees the parameters as they are.
 
     Args:
-      option: ``"l2"`` or ``"weight_decay"``.
-      name: what the user calls it, where that differs.
-      weight_decay: at least 0; a number, traced or not, or a schedule of the step count.
-      times: what the decay is multiplied by, numbers or schedules likewise.
-      mask: a tree of bools, or a prefix of one, or a function of the parameters that returns it.
+      weight_decay: a number, traced or not, or a schedule of the step count, checked before.
+      times: what the decay is multiplied by, numbers or schedules.
+      mask: see :data:`rmsprop_optax._types.Mask`.
+      name: what the caller calls the decay.
 
     Raises:
-      ValueError: a static number is out of its range; ``update`` is called without parameters, or with others.
-      TypeError: an option is of the wrong type.
+      ValueError: ``update`` is called without parameters, or the mask does not fit them.
+      TypeError: the mask is not made of bools.
     """
-    if _numbers.is_off(weight_decay):
-        return optax.identity()
-    if isinstance(mask, int | float | jax.Array):
+    if weight_decay is None:
+        return None
+    if isinstance(mask, jax.Array):
         raise TypeError(
-            f"{name or option}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
+            f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
             "optax.inject_hyperparams takes any function for a schedule, unless static_args names it."
         )
-    factors = (_numbers.check(option, weight_decay, name=name, schedule=True), *times)
+    factors = (weight_decay, *times)
     scheduled = any(map(callable, factors))
 
-    def init(params):
+    def init(params: Any) -> Any:
         del params
         return WeightDecayState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
 
-    def update(updates, state, params=None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        _tree.state_of(WeightDecayState if scheduled else optax.EmptyState, state)
         if params is None:
-            raise ValueError(
-                "weight decay needs the parameters, got params=None: call update(grads, state, params). (Under "
-                "optax.inject_hyperparams a decay of 0 is an array like any other: turn it off with static_args.)"
-            )
+            raise ValueError("weight decay needs the parameters, got params=None: call update(grads, state, params).")
         rates = [f(state.count) if callable(f) else f for f in factors]
 
-        def one(u, p):
+        def one(u: jax.Array, p: Any) -> tuple[Any, ...]:
             return u + math.prod(_numbers.cast(rate, u.dtype) for rate in rates) * jnp.asarray(p, u.dtype), p
 
-        def decayed(u, p):
+        def decayed(u: Any, p: Any) -> Any:
             return _tree.lift(one, u, p)[0]
 
         if mask is None:
             updates = decayed(updates, params)
         else:
             chosen = mask(params) if callable(mask) else mask
-            _check_mask(f"{name or option}_mask", chosen, params)
+            _check_mask(f"{name}_mask", chosen, params)
             updates = jax.tree.map(lambda yes, u, p: decayed(u, p) if yes else u, chosen, updates, params)
         return updates, WeightDecayState(optax.safe_increment(state.count)) if scheduled else state
 

@@ -6,19 +6,22 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers, _tree, storage
+from rmsprop_optax import _formats, _numbers, _tree
+from rmsprop_optax._arguments import checked
+from rmsprop_optax._complex import per_component
+from rmsprop_optax._types import Number, Tree
 
 
 class ScaleByGainsState(NamedTuple):
-    """What :func:`scale_by_gains` carries from step to step; both change with every update.
+    """The state of :func:`scale_by_gains`; both fields change with every update.
 
     Attributes:
-      gain: the tree of the parameters, real, float32 or wider: what each entry is multiplied by; 1 at first.
-      sign: the tree of the parameters, int8: the sign of the update before; 0 at first.
+      gain: real arrays of the parameters' shapes, float32 or wider: the factor of each entry; 1 at first.
+      sign: int8 arrays of the parameters' shapes: the sign of the update before; 0 at first.
     """
 
-    gain: Any
-    sign: Any
+    gain: Tree
+    sign: Tree
 
 
 def adapted(gain: jax.Array, agreement: jax.Array, increase: Any, growth: Any, shrink: Any) -> jax.Array:
@@ -32,8 +35,14 @@ def within(gain: jax.Array, minimum: Any, maximum: Any) -> jax.Array:
     return jnp.clip(gain, _numbers.cast(minimum, gain.dtype), _numbers.cast(maximum, gain.dtype))
 
 
+@checked(minimum="gain", maximum="gain")
 def scale_by_gains(
-    increase: Any = 0.05, *, growth: Any = 1.0, shrink: Any = 0.95, minimum: Any = 0.1, maximum: Any = 10.0
+    increase: Number = 0.05,
+    *,
+    growth: Number = 1.0,
+    shrink: Number = 0.95,
+    minimum: Number = 0.1,
+    maximum: Number = 10.0,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiply each entry by a gain of its own: more where its sign persists, less where it flips.
 
@@ -78,12 +87,7 @@ def scale_by_gains(
       Hinton, Neural Networks for Machine Learning, lecture 6.4, "Adaptive learning rates for each connection", also
       named by lecture 6.5 as a further development of rmsprop; Jacobs, Neural Networks 1, 295 (1988).
     """
-    increase = _numbers.check("increase", increase)
-    growth = _numbers.check("growth", growth)
-    shrink = _numbers.check("shrink", shrink)
-    minimum = _numbers.check("gain", minimum, name="minimum")
-    maximum = _numbers.check("gain", maximum, name="maximum")
-    if _numbers.is_static(minimum) and _numbers.is_static(maximum) and not minimum <= 1 <= maximum:
+    if isinstance(minimum, float) and isinstance(maximum, float) and not minimum <= 1 <= maximum:
         raise ValueError(
             f"minimum and maximum must have 1 between them, where a gain starts, got minimum={minimum} and "
             f"maximum={maximum}: scale the learning rate instead."
@@ -92,12 +96,12 @@ def scale_by_gains(
     def init(params: optax.Params) -> ScaleByGainsState:
         return ScaleByGainsState(_tree.full(params, 1.0), _tree.full(params, 0, dtype=jnp.int8))
 
-    def update(updates, state, params=None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         _tree.state_of(ScaleByGainsState, state)
 
-        def one(u, stored, before):
-            u, gain = storage.decode(u, stored)
+        def one(u: jax.Array, stored: jax.Array, before: jax.Array) -> tuple[Any, ...]:
+            u, gain = _formats.decode(u, stored)
             sign = (u > 0).astype(jnp.int8) - (u < 0).astype(jnp.int8)
             gain = within(adapted(gain, sign * before, increase, growth, shrink), minimum, maximum)
             return gain * u, gain.astype(stored.dtype), sign
@@ -105,4 +109,4 @@ def scale_by_gains(
         updates, gain, sign = _tree.lift(one, updates, state.gain, state.sign)
         return updates, ScaleByGainsState(gain, sign)
 
-    return _tree.in_float32(_tree.per_component(optax.GradientTransformation(init, update)))
+    return _tree.in_float32(per_component(optax.GradientTransformation(init, update)))

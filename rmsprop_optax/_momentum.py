@@ -6,44 +6,47 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers, _tree
-from rmsprop_optax import storage as _storage
+from rmsprop_optax import _formats, _numbers, _tree
+from rmsprop_optax._arguments import checked
+from rmsprop_optax._types import Number, Storage, Tree
 
 
 class MomentumState(NamedTuple):
-    """What the momentum carries from step to step.
+    """The state of a momentum buffer.
 
     Attributes:
       count: int32 scalar, the number of updates so far.
-      trace: the tree of the parameters, in float32 or wider unless stored shorter: the buffer.
+      trace: arrays like the parameters, float32 or wider unless stored shorter: the buffer. Changes with every update.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
-    trace: Any
+    trace: Tree
 
 
-def momentum_buffer(momentum: Any, *, nesterov: bool = False, storage: Any = "float32") -> optax.GradientTransformation:
-    """``b = momentum·b + x``, and ``momentum·b + x`` once more for Nesterov; ``b`` is kept in a :class:`MomentumState`.
+def momentum_buffer(
+    momentum: Any, *, nesterov: bool = False, storage: Storage = None
+) -> optax.GradientTransformation | None:
+    """``b = momentum·b + x``, and ``momentum·b + x`` once more for Nesterov; ``None`` where ``momentum`` is.
 
     ``optax.trace`` is the same for a Python number and a float32 parameter; this one also takes a traced number under
-    strict promotion, and keeps the buffer's dtype whatever the gradient's. Nothing at all where ``momentum`` is off.
+    strict promotion, and keeps the dtype of the buffer whatever the dtype of the gradient.
     """
-    if _numbers.is_off(momentum):
-        return optax.identity()
-    momentum = _numbers.check("momentum", momentum)
+    _formats.check(storage, name="momentum_storage", signed=True)
+    if momentum is None:
+        return None
 
     def init(params: optax.Params) -> MomentumState:
-        trace = _storage.coded(_tree.full(params, 0.0), storage, name="momentum_storage", signed=True)
+        trace = _formats.coded(_tree.full(params, 0.0), storage, name="momentum_storage", signed=True)
         return MomentumState(jnp.zeros([], jnp.int32), trace)
 
-    def update(updates, state, params=None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         count = optax.safe_increment(_tree.state_of(MomentumState, state).count)
 
-        def one(x, stored):
-            x, b = _storage.decode(x, stored)
+        def one(x: jax.Array, stored: jax.Array) -> tuple[Any, ...]:
+            x, b = _formats.decode(x, stored)
             b = _heavy_ball(b, x, momentum)
-            return (_heavy_ball(b, x, momentum) if nesterov else b), *_storage.encode((b,), (stored,), x, count)
+            return (_heavy_ball(b, x, momentum) if nesterov else b), *_formats.encode((b,), (stored,), x, count)
 
         updates, trace = _tree.lift(one, updates, state.trace)
         return updates, MomentumState(count, trace)
@@ -51,27 +54,38 @@ def momentum_buffer(momentum: Any, *, nesterov: bool = False, storage: Any = "fl
     return optax.GradientTransformation(init, update)
 
 
-def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: Any) -> optax.Params:
+def _is_buffer(x: Any) -> bool:
+    """Whether ``x`` is a state of ours with a buffer; the one of ``optax.trace`` may have the other sign."""
+    return "trace" in getattr(x, "_fields", ()) and not isinstance(x, optax.TraceState)
+
+
+def _heavy_ball(b: jax.Array, x: jax.Array, momentum: Any) -> jax.Array:
+    return _numbers.cast(momentum, jnp.result_type(b)) * b + x
+
+
+@checked()
+def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: Number) -> optax.Params:
     r"""The parameters without Nesterov's look-ahead.
 
     .. math::
       \theta = p + momentum \cdot b
 
     Sutskever's form jumps by ``momentum·b``, takes the gradient there and corrects. optax's form, and ours, trains the
-    parameters after the jump, so that the gradient is taken where they are, and both follow the same path; this takes
-    the last jump back, for evaluation or for comparison with an implementation that keeps ``θ``.
+    parameters after the jump; both follow the same path. This function takes the last jump back, for evaluation or for
+    comparison with an implementation that keeps ``θ``.
 
     Args:
-      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it, with one momentum buffer of ours;
-        ``optax.trace`` after the learning rate holds the other sign.
+      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it. The buffer of ``optax.trace`` has the
+        other sign and is not accepted.
       params: what was trained, a tree of arrays.
       momentum: that of the transformation, in [0, 1); times the learning rate where ``lr_in_momentum`` is False.
 
     Returns:
-      A tree like ``params``; what ``optax.masked`` keeps from the optimizer is as it was.
+      A tree like ``params``. Leaves that ``optax.masked`` keeps from the optimizer are unchanged.
 
     Raises:
-      ValueError: the state has no momentum buffer, or several, or ``momentum`` is out of its range.
+      ValueError: the state has no momentum buffer of this package, or several, or one of other shapes; ``momentum`` is
+        out of its range.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -85,24 +99,22 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
     Source:
       Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning, ICML 2013.
     """
-    momentum = _numbers.check("momentum", momentum)
-    traces = [x for path, x in optax.tree.get_all_with_path(state, "trace")]
+    traces = [x.trace for x in jax.tree.leaves(state, is_leaf=_is_buffer) if _is_buffer(x)]
     if len(traces) != 1:
         raise ValueError(
-            f"the state must hold one momentum buffer, got {len(traces)}: without momentum the parameters are as "
-            "they are, and the states of several optimizers are taken one by one."
+            f"the state must hold one momentum buffer of rmsprop_optax, got {len(traces)}: pass the state of one "
+            "optimizer with momentum."
         )
 
-    def one(p, b):
+    def one(p: jax.Array, b: Any) -> jax.Array:
         if b is None or isinstance(b, optax.MaskedNode):
             return p
-        _, b = _storage.decode(p, b) if hasattr(b, "dtype") else (p, jax.lax.complex(*b))
-        return (p.astype(b.dtype) + _numbers.cast(momentum, b.dtype) * b).astype(p.dtype)
+        b = _formats.decoded(b) if hasattr(b, "dtype") else jax.lax.complex(*b)
+        if b.shape != p.shape:
+            raise ValueError(f"the buffer must have the shape of its parameter, got {b.shape} for {p.shape}.")
+        jumped: jax.Array = p.astype(b.dtype) + _numbers.cast(0.0 if momentum is None else momentum, b.dtype) * b
+        return jumped.astype(p.dtype)
 
     treedef: Any = jax.tree.structure(params)
     rows = zip(jax.tree.leaves(params), _tree.alike(treedef, traces[0]), strict=True)
     return jax.tree.unflatten(treedef, [one(jnp.asarray(p), b) for p, b in rows])
-
-
-def _heavy_ball(b: jax.Array, x: jax.Array, momentum: Any) -> jax.Array:
-    return _numbers.cast(momentum, jnp.result_type(b)) * b + x

@@ -1,69 +1,107 @@
-"""The numbers that options are made of.
+"""The numbers that options are made of, and their ranges.
 
-A Python or NumPy number is static: it is checked when the transformation is built, and a static zero removes the link
-that it belongs to. A ``jax.Array``, traced or not, is dynamic: it is never looked at, so that
-``optax.inject_hyperparams`` and ``jit`` see the same state whatever its value.
+A Python or NumPy number is static: its range is checked when the transformation is built, and a static zero may turn
+its link off. A ``jax.Array`` is dynamic: its value is never read, so that the state has the same structure whatever
+``optax.inject_hyperparams`` or ``jit`` put into it.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-# option: (lower bound, upper bound that is never reached, the likely mend)
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "decay": (0, 1, "it is the weight of the old mean square (alpha in PyTorch, rho in Keras); 0.9 to 0.999 are usual"),
-    "momentum": (0, 1, "it is the weight of the old momentum buffer; 0.9 is usual, 0 or None means no buffer"),
-    "eps": (0, math.inf, "it is added to the root of the mean square; use a small positive number or 0"),
-    "eps_root": (0, math.inf, "it is added to the mean square under the root; use a small positive number or 0"),
-    "floor": (0, math.inf, "the denominator never falls below it; a small positive number, or None to turn it off"),
-    "initial_value": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
-    "l2": (0, math.inf, "it times the parameter is added to the gradient; 0 or None turns it off"),
-    "weight_decay": (0, math.inf, "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off"),
-    "learning_rate": (
+
+class Range(NamedTuple):
+    """What an option accepts.
+
+    Attributes:
+      low: the smallest value.
+      high: the bound that is never reached.
+      mend: what to do about a wrong value.
+      optional: whether ``None`` and a static 0 turn the option off.
+      schedule: whether a function of the step count is accepted.
+    """
+
+    low: float
+    high: float
+    mend: str
+    optional: bool = False
+    schedule: bool = False
+
+
+RANGES = {
+    "learning_rate": Range(
         0,
         math.inf,
         "use a small positive number or a schedule; to ascend, chain optax.scale(-1.0) before",
+        schedule=True,
     ),
-    "time_decay": (0, math.inf, "the learning rate is divided by 1 + decay·step; 0 turns it off"),
-    "increase": (0, math.inf, "it is added to a gain while signs agree; 0.05 is usual, 0 leaves all to growth"),
-    "growth": (1, math.inf, "it multiplies a gain while signs agree; 1 leaves all to increase"),
-    "shrink": (0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
-    "gain": (0, math.inf, "0.1 to 10 and 0.01 to 100 are usual limits"),
-    "step_adapt": (0, 1, "step rates are multiplied by one plus or minus it; 0.1 or less is usual, 0 is off"),
-    "step_rate": (0, math.inf, "it bounds the step rates that adapt"),
-    "max_scaling": (1e-30, math.inf, "a gradient is multiplied by it at most; 1e5 is usual"),
-    "clip": (0, math.inf, "it bounds a norm or an absolute value; None turns it off"),
+    "decay": Range(0, 1, "it is the weight of the old mean square; 0.9 to 0.999 are usual"),
+    "momentum": Range(
+        0, 1, "it is the weight of the old momentum buffer; 0.9 is usual, 0 or None means no buffer", optional=True
+    ),
+    "eps": Range(0, math.inf, "it keeps the denominator from 0; use a small positive number or 0"),
+    "floor": Range(
+        0, math.inf, "it bounds the denominator from below; use a small positive number or None", optional=True
+    ),
+    "initial_scale": Range(0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
+    "l2": Range(
+        0,
+        math.inf,
+        "it times the parameter is added to the gradient; 0 or None turns it off",
+        optional=True,
+        schedule=True,
+    ),
+    "weight_decay": Range(
+        0,
+        math.inf,
+        "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off",
+        optional=True,
+        schedule=True,
+    ),
+    "clip": Range(0, math.inf, "it bounds a norm or an absolute value; 0 or None turns it off", optional=True),
+    "max_scaling": Range(1e-30, math.inf, "a gradient is multiplied by it at most; 1e5 is usual"),
+    "time_decay": Range(0, math.inf, "the learning rate is divided by 1 + decay·step; 0 turns it off", optional=True),
+    "increase": Range(0, math.inf, "it is added to a gain while signs agree; 0.05 is usual"),
+    "growth": Range(1, math.inf, "it multiplies a gain while signs agree; 1 turns it off"),
+    "shrink": Range(0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
+    "gain": Range(0, math.inf, "it limits the gains; 0.1 to 10 and 0.01 to 100 are usual"),
+    "step_adapt": Range(
+        0, 1, "step rates are multiplied by one plus or minus it; 0.1 or less is usual, 0 turns it off", optional=True
+    ),
+    "step_rate": Range(0, math.inf, "it limits the step rates that adapt; None is no limit", optional=True),
+    "max_lr": Range(math.ulp(0.0), math.inf, "it is the rate that timm's constructor would have got", optional=True),
 }
+"""Option → its :class:`Range`."""
 
 
-def is_static(value: Any) -> bool:
+def is_static(value: Any) -> TypeGuard[float]:
     """Whether ``value`` is a Python or NumPy number, known while the transformation is built."""
     return isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim == 0)
 
 
-def is_off(value: Any) -> bool:
-    """Whether ``value`` removes its link: ``None`` or a static zero."""
-    return value is None or (is_static(value) and value == 0)
-
-
-def check(option: str, value: Any, *, name: str | None = None, schedule: bool = False) -> Any:
-    """Return a static ``value`` as a Python float inside its range, and anything dynamic as it is.
+def check(option: str, value: Any, *, name: str | None = None) -> Any:
+    """Return a static ``value`` as a Python float, a dynamic one as it is, and ``None`` where the option is off.
 
     Args:
-      option: the row of the table of ranges.
-      value: what the user gave.
-      name: what the user calls the option, where that differs.
-      schedule: whether a callable of the step count is welcome.
+      option: a row of :data:`RANGES`.
+      value: the user's.
+      name: the user's word for the option, where it differs.
+
+    Raises:
+      ValueError: a static number is out of its range, or an array is not a scalar.
+      TypeError: ``value`` is not a number, or too narrow to hold it.
     """
     name = name or option
-    low, high, mend = _RANGES[option]
+    row = RANGES[option]
+    if row.optional and (value is None or (is_static(value) and value == 0)):
+        return None
     if callable(value):
-        if schedule:
+        if row.schedule:
             return _checked_schedule(name, value)
         raise TypeError(
             f"{name} must be a number, got the callable {value!r}: schedule it with optax.inject_hyperparams."
@@ -71,33 +109,30 @@ def check(option: str, value: Any, *, name: str | None = None, schedule: bool = 
     if isinstance(value, jax.Array):
         return _check_dynamic(name, value)
     if isinstance(value, bool | np.bool_) or not is_static(value):
-        raise TypeError(f"{name} must be a number, got {name}={value!r}: {mend}.")
+        raise TypeError(f"{name} must be a number, got {name}={value!r}: {row.mend}.")
     if isinstance(value, np.floating | np.ndarray) and value.dtype.itemsize < 4:
         raise TypeError(
-            f"{name} must be in float32 or wider, got {name}={value!r} in {value.dtype}: in float16 an eps of 1e-8 is "
-            "0; give a Python number."
+            f"{name} must be in float32 or wider, got {name}={value!r} in {value.dtype}: give a Python number."
         )
     try:
         number = float(value)
     except OverflowError:  # an int beyond the range of floats
         number = math.inf
-    if not low <= number < high:
-        bounds = f"in [{low}, {high})" if high < math.inf else f"finite and at least {low}"
-        raise ValueError(f"{name} must be {bounds}, got {name}={value}: {mend}.")
+    if not row.low <= number < row.high:
+        at_least = "above 0" if 0 < row.low < 1e-300 else f"at least {row.low}"
+        bounds = f"in [{row.low}, {row.high})" if row.high < math.inf else f"finite and {at_least}"
+        raise ValueError(f"{name} must be {bounds}, got {name}={value}: {row.mend}.")
     return number
 
 
 def _checked_schedule(name: str, schedule: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A schedule that says so when what it returns is not a scalar; an array would be broadcast, silently."""
+    """A schedule whose value is checked; an array would be broadcast silently."""
 
     @functools.wraps(schedule)
-    def checked(count):
+    def checked(count: Any) -> Any:
         value = schedule(count)
         if not is_static(value) and not isinstance(value, jax.Array):
-            raise TypeError(
-                f"{name} must be a number or a schedule of the step count that returns one, got {value!r} from "
-                f"{schedule!r}."
-            )
+            raise TypeError(f"{name} must be a number or a schedule that returns one, got {value!r} from {schedule!r}.")
         if jnp.shape(value):
             raise ValueError(
                 f"the schedule of {name} must return a scalar, got an array of shape {jnp.shape(value)} from "
@@ -108,36 +143,7 @@ def _checked_schedule(name: str, schedule: Callable[[Any], Any]) -> Callable[[An
     return checked
 
 
-def check_unless_off(option: str, value: Any, **kwargs: Any) -> Any:
-    """``None`` where ``value`` is off, and else what :func:`check` returns."""
-    return None if is_off(value) else check(option, value, **kwargs)
-
-
-def needs(option: str, given: bool, other: str, value: Any) -> None:
-    """Refuse an ``option`` that is ``given`` although the ``value`` of the ``other``, which it acts on, is off.
-
-    Raises:
-      ValueError: naming both.
-    """
-    if given and is_off(value):
-        raise ValueError(
-            f"{option} has a meaning only with {other}, got {other}={value!r}: set {other}, or drop {option}."
-        )
-
-
-def check_flags(**flags: Any) -> None:
-    """Refuse what is not a bool: a string such as "false" would count as true.
-
-    Raises:
-      TypeError: naming the flag.
-    """
-    for name, value in flags.items():
-        if not isinstance(value, bool | np.bool_):
-            raise TypeError(f"{name} must be True or False, got {name}={value!r}.")
-
-
 def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
-    """Look at the type of a dynamic number, never at its value."""
     if not jnp.issubdtype(value.dtype, jnp.number):
         raise TypeError(f"{name} must be a number, got an array of {value.dtype}.")
     if value.ndim:
@@ -151,11 +157,33 @@ def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
             f"{name} must be in float32 or wider, got {value.dtype}: optax.inject_hyperparams takes the "
             "parameters' dtype unless told hyperparam_dtype=jnp.float32."
         )
-    # optax.inject_hyperparams makes every number complex for complex parameters.
+    # For complex parameters optax.inject_hyperparams makes every number complex.
     return value.real if jnp.iscomplexobj(value) else value
 
 
-def cast(value: Any, dtype: jnp.dtype) -> Any:
+def check_flag(name: str, value: Any) -> None:
+    """Raise if ``value`` is not a bool: a string such as "false" would count as true.
+
+    Raises:
+      TypeError: naming the flag.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {name}={value!r}.")
+
+
+def needs(option: str, given: bool, other: str, value: Any) -> None:
+    """Raise if ``option`` is given while the option it depends on is off.
+
+    Raises:
+      ValueError: naming both.
+    """
+    if given and (value is None or value is False):
+        raise ValueError(
+            f"{option} has a meaning only with {other}, got {other}={value!r}: set {other}, or drop {option}."
+        )
+
+
+def cast(value: Any, dtype: Any) -> Any:
     """``value`` ready to meet an array of ``dtype`` under strict promotion; a Python float adapts by itself."""
     return value if isinstance(value, float) else jnp.asarray(value, dtype)
 

@@ -1,7 +1,7 @@
-"""Functions of one array, lifted over trees: the only place that knows how a tree is walked."""
+"""Functions of one array lifted over trees, and chains of transformations."""
 
-from collections.abc import Callable, Container, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,17 +9,20 @@ import numpy as np
 import optax
 
 from rmsprop_optax import _numbers
+from rmsprop_optax._types import Tree
+
+S = TypeVar("S")
 
 
 def _is_none(x: Any) -> bool:
     return x is None
 
 
-def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -> tuple:
+def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *states: Tree) -> tuple[Any, ...]:
     """Apply ``function(update, *states)``, which returns as many values, to every leaf; one tree for each value.
 
-    A leaf whose update is ``None`` is passed over: its state stays as it is. A state that is ``None`` as a whole (an
-    option that is off) reaches ``function`` as ``None``.
+    A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is an option that is off; it
+    reaches ``function`` as ``None``.
 
     Raises:
       ValueError: the trees or their shapes differ.
@@ -39,12 +42,12 @@ def lift(function: Callable[..., tuple], updates: optax.Updates, *states: Any) -
 def _is_staged() -> bool:
     """Whether a program is being traced, as under ``jit`` or ``scan``: only then is a new array a tracer.
 
-    In ``vmap`` or ``grad`` without ``jit`` a function jitted here would be compiled anew at every call.
+    In ``vmap`` or ``grad`` without ``jit`` a jitted function would be compiled again at every call.
     """
     return isinstance(jnp.zeros([]), jax.core.Tracer)
 
 
-def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:
+def _leaves_like(updates: optax.Updates, treedef: Any, other: Tree) -> list[Any]:
     if other is None:
         return [None] * treedef.num_leaves
     leaves = alike(treedef, other)
@@ -61,172 +64,156 @@ def _leaves_like(updates: optax.Updates, treedef: Any, other: Any) -> list:
 _MEND = "call update with gradients of the parameters that init was called with, and with those parameters"
 
 
-def alike(treedef: Any, other: Any) -> list:
-    """The leaves of a tree like that of the updates or of the parameters.
+def alike(treedef: Any, other: Tree) -> list[Any]:
+    """The leaves of a tree that must have the structure of the updates or of the parameters.
 
     Raises:
-      ValueError: it is another.
+      ValueError: it has another structure.
     """
     try:
-        return treedef.flatten_up_to(other)
+        leaves: list[Any] = treedef.flatten_up_to(other)
     except ValueError as error:
         raise ValueError(f"updates, state and parameters must be trees alike, got: {error}; {_MEND}.") from error
+    return leaves
 
 
-def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Any:
+def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Tree:
     """A state tree with the shapes and shardings of ``params``, float32 or wider, filled with ``value``.
 
-    Leaves may be arrays or ``jax.ShapeDtypeStruct``; ``real`` takes the real dtype for complex ones, ``dtype`` the same
-    one for all.
+    Leaves may be arrays or ``jax.ShapeDtypeStruct``. Integers, bools and keys are not trained and have no state.
+
+    Args:
+      params: the parameters.
+      value: what every entry is.
+      real: whether complex parameters get real arrays.
+      dtype: one dtype for all leaves.
 
     Raises:
-      TypeError: a leaf is neither floating-point nor complex.
+      TypeError: a leaf is no array.
     """
 
-    def leaf(path, p):
-        wide = _numbers.wide(jax.dtypes.canonicalize_dtype(_inexact("parameter", path, p)))
+    def leaf(path: Any, p: Any) -> Any:
+        its = _dtype("parameter", path, p)
+        if not jnp.issubdtype(its, jnp.inexact):
+            return optax.MaskedNode()
+        wide = _numbers.wide(jax.dtypes.canonicalize_dtype(its))
         return jnp.full_like(p, value, dtype=dtype or (_numbers.real(wide) if real else wide))
 
-    return jax.tree_util.tree_map_with_path(leaf, params)
+    return jax.tree.map_with_path(leaf, params)
+
+
+def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransformationExtraArgs:
+    """``optax.chain`` in float32 or wider, without the links that are ``None``.
+
+    Raises:
+      TypeError: at ``update``, the state has other links.
+    """
+    on = [link for link in links if link is not None]
+    if len(on) == 1:
+        return in_float32(on[0])
+    inner = optax.with_extra_args_support(optax.chain(*on))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        if type(state) is not tuple or len(state) != len(on):
+            came = f"a tuple of {len(state)}" if type(state) is tuple else _told(type(state))
+            raise TypeError(f"the state must be a tuple of {len(on)}, a part for each link, got {came}: {OTHER}.")
+        return inner.update(updates, state, params, **extra_args)
+
+    return in_float32(optax.GradientTransformationExtraArgs(inner.init, update))
 
 
 def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Let ``inner`` see updates in float32 or wider; the result leaves in the updates' dtype.
+    """Let ``inner`` see updates in float32 or wider; the result leaves in the dtype that came in.
 
-    One cast at each end of a chain, so that no link between rounds to bfloat16, and none has to think of dtypes. The
-    parameters pass as they are.
+    One cast at each end: no link between them rounds to bfloat16 or needs to know dtypes. The parameters pass
+    unchanged.
 
     Raises:
-      TypeError: at ``update``, an update is neither floating-point nor complex.
+      TypeError: at ``update``, an update is no array or an integer.
     """
     inner = optax.with_extra_args_support(inner)
 
-    def update(updates, state, params=None, **extra_args):
-        if not isinstance(state, tuple):
-            raise TypeError(_NO_STATE.format(type(state).__name__))
-        updates = jax.tree_util.tree_map_with_path(_array, updates)
-        wide = jax.tree.map(lambda u: u.astype(_numbers.wide(u.dtype)), updates)
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        wide = jax.tree.map_with_path(_widened, updates)
         wide, state = inner.update(wide, state, params, **extra_args)
-        return jax.tree.map(lambda w, u: w.astype(u.dtype), wide, updates), state
+        return jax.tree.map(_narrowed, updates, wide, is_leaf=_is_none), state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _inexact(what: str, path: Any, x: Any) -> Any:
-    """The dtype of a leaf that is, or will be, an array of numbers that are not integers."""
-    name = f"the {what}{jax.tree_util.keystr(path)}"
+def _widened(path: Any, u: Any) -> Any:
+    """An update in float32 or wider; ``None`` for the float0 that ``jax.grad`` gives an integer parameter."""
+    dtype = _dtype("update", path, u)
+    if dtype == jax.dtypes.float0:
+        return None
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise TypeError(
+            f"the update{jax.tree_util.keystr(path)} must be floating-point or complex, got {dtype}: give None for a "
+            "parameter that has no gradient."
+        )
+    u = jnp.asarray(u)
+    return u.astype(_numbers.wide(u.dtype))
+
+
+def _narrowed(u: Any, wide: Any) -> Any:
+    return u if wide is None else wide.astype(jnp.result_type(u))
+
+
+def _dtype(what: str, path: Any, x: Any) -> Any:
     dtype = getattr(x, "dtype", None) or (jnp.result_type(x) if isinstance(x, int | float | complex) else None)
     if dtype is None:
         raise TypeError(
-            f"{name} must be an array, got {x!r:.80}: give the tree of parameters, and gradients of them, and not the "
-            "model or function that they belong to."
-        )
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        raise TypeError(
-            f"{name} must be floating-point or complex, got {dtype}: leave it out with optax.masked or optax.partition."
+            f"the {what}{jax.tree_util.keystr(path)} must be an array, got {x!r:.80}: pass the tree of parameters and "
+            "its gradients, not the model or function that they belong to."
         )
     return dtype
 
 
-def _array(path: Any, x: Any) -> jax.Array:
-    _inexact("update", path, x)
-    return jnp.asarray(x)
+OTHER = (
+    "call state = init(params) of the same options first, or carry the old state over with "
+    "rmsprop_optax.interop.transfer (interop.optax for a state of optax)"
+)
 
 
-_NO_STATE = "the state must come from init, got {}: call state = init(params), then update(grads, state, params)."
-
-
-def state_of(kind: type, state: Any) -> Any:
-    """Refuse a ``state`` that is not of a ``kind``.
+def state_of(kind: type[S], state: Any) -> S:
+    """Raise if ``state`` is not of a ``kind``.
 
     Raises:
-      TypeError: naming both.
+      TypeError: naming both, and the way out.
     """
     if not isinstance(state, kind):
-        raise TypeError(
-            f"the state must be a {kind.__name__}, got {type(state).__name__}: call update(grads, state, params) with "
-            "the state that init of the same options made."
-        )
+        raise TypeError(f"the state must be {_told(kind)}, got {_told(type(state))}: {OTHER}.")
     return state
 
 
-class Components(NamedTuple):
-    """The real and the imaginary part of a complex leaf."""
-
-    real: Any
-    imag: Any
+def _told(kind: type) -> str:
+    package = kind.__module__.partition(".")[0]
+    return kind.__name__ if package == "builtins" else f"{package}'s {kind.__name__}"
 
 
-def per_component(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Let ``inner`` see a complex leaf as two real ones, and put its updates together again.
+def widened(tree: Tree, which: Callable[[Any], bool] = lambda x: True) -> Tree:
+    """Floating-point and complex arrays, or abstract ones, in float32 or wider; other leaves unchanged."""
 
-    ``optax.contrib.split_real_and_imaginary`` does the same to arrays, but neither to ``jax.ShapeDtypeStruct`` nor with
-    extra arguments.
-    """
-    inner = optax.with_extra_args_support(inner)
+    def leaf(x: Any) -> Any:
+        if not (jnp.issubdtype(x.dtype, jnp.inexact) and which(x)):
+            return x
+        dtype = _numbers.wide(x.dtype)
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding)
+        return x.astype(dtype)
 
-    def init(params):
-        return inner.init(jax.tree.map(_split, params))
-
-    def update(updates, state, params=None, **extra_args):
-        parts, state = inner.update(jax.tree.map(_split, updates), state, jax.tree.map(_split, params), **extra_args)
-        return jax.tree.map(_join, parts, is_leaf=lambda x: isinstance(x, Components)), state
-
-    return optax.GradientTransformationExtraArgs(init, update)
+    return jax.tree.map(leaf, tree)
 
 
-def _split(x: Any) -> Any:
-    if not jnp.issubdtype(getattr(x, "dtype", type(x)), jnp.complexfloating):
-        return x
-    if isinstance(x, jax.ShapeDtypeStruct):
-        part = jax.ShapeDtypeStruct(x.shape, _numbers.real(x.dtype), sharding=x.sharding)
-        return Components(part, part)
-    return Components(jnp.real(x), jnp.imag(x))
-
-
-def _join(x: Any) -> Any:
-    return jax.lax.complex(*x) if isinstance(x, Components) else x
-
-
-def is_components(x: Any) -> bool:
-    return isinstance(x, Components)
-
-
-def nodes(tree: Any, kind: Any) -> list:
-    """All parts of a tree, a state, that are of a type."""
-    return [x for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, kind)) if isinstance(x, kind)]
-
-
-def named(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree of parameters, or of one like it, by their paths, as ``"encoder/kernel"``.
+def optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
+    """The transformation to wrap, with support for extra arguments.
 
     Raises:
-      ValueError: two leaves have one name.
+      TypeError: it is no transformation.
     """
-    leaves = jax.tree.leaves_with_path(tree, is_leaf=is_components)
-    names = {name_of(path): leaf for path, leaf in leaves}
-    if len(names) < len(leaves):
-        paths = [name_of(path) for path, _ in leaves]
-        twice = [name for name in names if paths.count(name) > 1]
-        raise ValueError(f"each leaf must have a name of its own, got two of {some(twice)}.")
-    return names
-
-
-def name_of(path: tuple) -> str:
-    """The name of a leaf in :func:`named`."""
-    # The array of an nnx.Variable, or in a box of Linen's, is no level of the parameters' tree.
-    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
-        path = path[:-1]
-    return jax.tree_util.keystr(path, simple=True, separator="/") or "the parameter"
-
-
-def some(names: list[str]) -> str:
-    """A few names, for an error."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def parameters_of(path: tuple, params: Container[tuple]) -> Iterator[tuple]:
-    """Paths of the parameters that an array of a state may belong to, the likeliest first: its path ends as theirs."""
-    if path and path[-1] in map(jax.tree_util.GetAttrKey, Components._fields):
-        path = path[:-1]
-    return (path[start:] for start in range(len(path) + 1) if path[start:] in params)
+    if not isinstance(tx, optax.GradientTransformation):
+        raise TypeError(
+            f"what is wrapped must be an optax.GradientTransformation, got {tx!r}: call its constructor, as in "
+            "rmsprop(0.1), or .gradient_transformation() of an optax.MultiSteps."
+        )
+    return optax.with_extra_args_support(tx)

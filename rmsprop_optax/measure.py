@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop_optax import _numbers, _tree
-from rmsprop_optax import storage as _storage
+from rmsprop_optax import _complex, _formats, _numbers, _paths
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._wrappers import optimizer
+from rmsprop_optax._tree import optimizer
 
 
 class Layer(NamedTuple):
@@ -87,7 +86,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
 
     Example:
       >>> from rmsprop_optax import rmsprop
-      >>> tx = measured(rmsprop(0.1, eps_root=0.0))
+      >>> tx = measured(rmsprop(0.1, eps=0.0))
       >>> params = {"w": jnp.array([3.0, 4.0])}
       >>> _, state = tx.update({"w": jnp.array([1.0, 10.0])}, tx.init(params), params)
       >>> layer = state.layers["w"]
@@ -99,14 +98,14 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     tx = optimizer(tx)
 
     def init(params):
-        return MeasuredState(jnp.zeros([], jnp.int32), _nothing(_tree.named(params)), tx.init(params))
+        return MeasuredState(jnp.zeros([], jnp.int32), _nothing(_paths.named(params)), tx.init(params))
 
     def update(updates, state, params=None, **extra_args):
         new, inner = tx.update(updates, state.inner, params, **extra_args)
 
         def measure(layers):
             sizes = {"gradient": updates, "update": new, "parameter": params}
-            rms = {name: {k: _rms(x) for k, x in _tree.named(tree).items()} for name, tree in sizes.items()}
+            rms = {name: {k: _rms(x) for k, x in _paths.named(tree).items()} for name, tree in sizes.items()}
             rates = _rates(tx, updates, state.inner, inner, extra_args)
             none = {"warm_up": jnp.full((), jnp.nan, jnp.float32)}  # an array without a mean square
             found = {k: {name: of[k] for name, of in rms.items() if k in of} | rates.get(k, none) for k in layers}
@@ -142,7 +141,7 @@ def scalars(state: Any) -> dict[str, float]:
       >>> found["step"], round(found["update_ratio/w"], 3)
       (1, 0.316)
     """
-    states = _tree.nodes(state, MeasuredState)
+    states = _paths.nodes(state, MeasuredState)
     if not states:
         raise ValueError("measures are kept by measured(tx), got a state without them: wrap the optimizer.")
     found: dict[str, Any] = {"step": int(jax.tree.leaves(states[0].step)[0])}
@@ -176,7 +175,7 @@ def effective_rates(
 
     Example:
       >>> from rmsprop_optax import rmsprop
-      >>> tx = rmsprop(0.1, decay=0.75, eps_root=0.0)
+      >>> tx = rmsprop(0.1, decay=0.75, eps=0.0)
       >>> params = {"w": jnp.array([3.0, 4.0])}
       >>> _, state = tx.update({"w": jnp.array([1.0, 10.0])}, tx.init(params), params)
       >>> effective_rates(tx, state, params)["w"]
@@ -282,7 +281,7 @@ def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
 
 def _asked(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> tuple[dict, dict, Any]:
     """The mean squares of ``after``, what of an old one is kept, and what gives effective rates at other ones."""
-    stored = {name: nu for state in _tree.nodes(after, ScaleByRmsState) for name, nu in _tree.named(state.nu).items()}
+    stored = {name: nu for state in _paths.nodes(after, ScaleByRmsState) for name, nu in _paths.named(state.nu).items()}
     values = {name: _values(nu) for name, nu in stored.items()}
     values = {name: nu for name, nu in values.items() if nu.size}
     tiny = jax.tree.map(lambda u: jnp.full((), _TINY, _numbers.wide(u.dtype)), updates)
@@ -293,9 +292,9 @@ def _asked(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
         """Mean squares after an update from ``nus``, and the sizes of the updates."""
         state = _with(nus, fresh, before, paths)
         u, state = tx.update(gradients, state, scalars, **extra_args)
-        moments = [_tree.named(node.nu) for node in _tree.nodes(state, ScaleByRmsState)]
+        moments = [_paths.named(node.nu) for node in _paths.nodes(state, ScaleByRmsState)]
         nu = {name: _values(x).ravel()[0] for found in moments for name, x in found.items()}
-        return nu, {name: jnp.abs(x) for name, x in _tree.named(u).items()}
+        return nu, {name: jnp.abs(x) for name, x in _paths.named(u).items()}
 
     nu, _ = ask(dict.fromkeys(stored, _HUGE))
     # A decay of 0 keeps nothing but the tiny gradient's square.
@@ -306,7 +305,7 @@ def _asked(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
         old = {k: jnp.where(kept[k] > 0, x / jnp.where(kept[k] > 0, kept[k], 1), 0.0) for k, x in nus.items()}
         sizes = {k: jnp.where(kept[k] > 0, _TINY, jnp.maximum(jnp.sqrt(x), _TINY)) for k, x in nus.items()}
         gradients = jax.tree.map_with_path(
-            lambda path, g: jnp.asarray(sizes.get(_tree.name_of(path), g), g.dtype), tiny
+            lambda path, g: jnp.asarray(sizes.get(_paths.name_of(path), g), g.dtype), tiny
         )
         _, u = ask(dict.fromkeys(stored, 0.0) | old, gradients)
         return {name: u[name] / sizes[name] for name in values}
@@ -320,7 +319,7 @@ def _vmap(function: Any, named: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 def _values(nu: Any) -> jax.Array:
     """A mean square in float32, both parts of a complex one together."""
-    return jnp.stack([jnp.asarray(_storage.decoded(x), jnp.float32) for x in jax.tree.leaves(nu)])
+    return jnp.stack([jnp.asarray(_formats.decoded(x), jnp.float32) for x in jax.tree.leaves(nu)])
 
 
 def _sampled(x: jax.Array, most: int = _SAMPLE) -> jax.Array:
@@ -339,13 +338,13 @@ def _with(nus: dict[str, Any], fresh: Any, old: Any, paths: set) -> Any:
             return node
 
         def leaf(path, x):
-            nu = jnp.asarray(nus[_tree.name_of(path)], jnp.float32)
-            return _tree.Components(nu, nu) if _tree.is_components(x) else nu
+            nu = jnp.asarray(nus[_paths.name_of(path)], jnp.float32)
+            return _complex.Components(nu, nu) if _complex.is_components(x) else nu
 
-        return node._replace(nu=jax.tree.map_with_path(leaf, node.nu, is_leaf=_tree.is_components))
+        return node._replace(nu=jax.tree.map_with_path(leaf, node.nu, is_leaf=_complex.is_components))
 
     def of_parameter(path):
-        return next(_tree.parameters_of(path, paths), None) is not None
+        return next(_paths.parameters_of(path, paths), None) is not None
 
     state = jax.tree.map_with_path(lambda path, new, x: new if of_parameter(path) else x, fresh, old)
     return jax.tree.map(moments, state, is_leaf=lambda x: isinstance(x, ScaleByRmsState))

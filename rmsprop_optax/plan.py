@@ -26,7 +26,7 @@ from jax.sharding import PartitionSpec as P
 from rmsprop_optax import _numbers, _text
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._traffic import traffic
-from rmsprop_optax._wrappers import float32_updates, with_remainder
+from rmsprop_optax.bfloat16 import float32_updates, with_remainder
 from rmsprop_optax.sharding import _divided, state_shardings
 from rmsprop_optax.storage import FORMATS
 

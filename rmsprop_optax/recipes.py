@@ -217,7 +217,7 @@ def wgan(clamp: Any = 0.01) -> optax.GradientTransformationExtraArgs:
     Source:
       martinarjovsky/WassersteinGAN 2cf43ba: main.py.
     """
-    return _chain(dialects.pytorch(5e-5), _links.clip("clamp", clamp, _links.parameters_within))
+    return _chain(dialects.pytorch(5e-5), _links.clip(_numbers.check("clip", clamp, name="clamp"), _links.parameters_within))
 
 
 def efficientnet(
@@ -448,12 +448,12 @@ def graves() -> optax.GradientTransformationExtraArgs:
     return dialects.graves(1e-4, decay=0.95, momentum=0.9, eps=1e-4)
 
 
-def _chain(*links: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    return _tree.in_float32(optax.chain(*links))
+def _chain(*links: optax.GradientTransformation | None) -> optax.GradientTransformationExtraArgs:
+    return _tree.chain(*links)
 
 
 def _l2(weight_decay: float, mask: Any) -> optax.GradientTransformation:
-    return add_weight_decay("l2", weight_decay, name="weight_decay", mask=mask)
+    return add_weight_decay(weight_decay, mask=mask)
 
 
 def _line(rate: float, steps: Any) -> optax.Schedule:

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax._tree import parameters_of
+from rmsprop_optax._paths import parameters_of
 
 
 def state_shardings(

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from rmsprop_optax._wrappers import with_storage
+from rmsprop_optax.storage import with_storage
 from rmsprop_optax.interop import bitsandbytes, keras, layout, pytorch
 from rmsprop_optax.interop.slots import Slots, write
 

@@ -16,7 +16,7 @@ import optax as _optax
 from rmsprop_optax import _numbers
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._tree import nodes
+from rmsprop_optax._paths import nodes
 from rmsprop_optax.interop import slots as _slots
 from rmsprop_optax.interop.slots import Slots
 
@@ -150,7 +150,7 @@ def _ours(state: Any, decay: Any) -> Any:
             return ScaleByRmsState(count, nu if _is_corrected(node) else exact)
         mu = jax.tree.map(lambda x: _float64(x) / weight, node.mu)
         variance = jax.tree.map(lambda n, m: n - abs(m) ** 2, nu, mu)
-        return ScaleByRmsState(count, variance, mu, jax.tree.map(jnp.zeros_like, mu))
+        return ScaleByRmsState(count, variance, mu)
 
     def trace(node):
         return MomentumState(agreed, jax.tree.map(lambda b: sign * b, node.trace))
@@ -169,7 +169,7 @@ def _shell(like: Any) -> Any:
     def moments(node):
         nu = jax.tree.map(lambda x: empty(x).update(dtype=np.float64), node.nu)
         mu = jax.tree.map(empty, node.mu) if hasattr(node, "mu") else None
-        return ScaleByRmsState(node.count if _is_corrected(node) else none, nu, mu, mu)
+        return ScaleByRmsState(node.count if _is_corrected(node) else none, nu, mu)
 
     none: Any = None
     return _map(moments, lambda node: MomentumState(none, jax.tree.map(empty, node.trace)), like)

@@ -12,11 +12,12 @@ import numpy as np
 import optax
 
 from rmsprop_optax import _numbers
-from rmsprop_optax import storage as _storage
+from rmsprop_optax import _formats
 from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._tree import Components, is_components, name_of, named, nodes, some
+from rmsprop_optax._complex import Components, is_components
+from rmsprop_optax._paths import name_of, named, nodes, some
 
 
 class Slots(NamedTuple):
@@ -80,12 +81,12 @@ def read(state: Any) -> Slots:
             f"all parts of a state must have made as many steps, got {sorted(counts)}: read each by itself."
         )
     with jax.enable_x64(True):
-        means = [_none_of(s.nu) if s.mu is None else _each(_float64, s.mu, s.mu_rest) for s in moments]
+        means = [_none_of(s.nu) if s.mu is None else _each(_float64, s.mu) for s in moments]
         squares = [
-            _each(_storage.decoded, s.nu) if s.mu is None else _each(_mean_square, s.nu, s.mu, s.mu_rest)
+            _each(_formats.decoded, s.nu) if s.mu is None else _each(_mean_square, s.nu, s.mu)
             for s in moments
         ]
-        traces = [_each(_storage.decoded, s.trace) for s in buffers]
+        traces = [_each(_formats.decoded, s.trace) for s in buffers]
     mean_square, mean = (jax.tree.map(_hosted, _merged(*t)) for t in (("mean_square", squares), ("mean", means)))
     count = counts.pop() if counts else None
     return Slots(mean_square, mean, _merged("momentum", traces), count, lr_in_momentum(state))
@@ -97,8 +98,8 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
     .. math::
       nu = \max(mean\_square - |mean|^2, 0) \text{ where centered, else } mean\_square
 
-    A mean becomes ``mu``, the nearest number to it, and ``mu_rest``. Every count of steps, a schedule's too, becomes
-    that of the slots. What slots do not hold stays as it is in ``like``. Nothing is written unless all of it fits.
+    Every count of steps, a schedule's too, becomes that of the slots. What slots do not hold stays as it is in
+    ``like``. Nothing is written unless all of it fits.
 
     Args:
       like: ``tx.init(params)``, or a ``TrainState`` or ``nnx.Optimizer`` that holds one; or
@@ -133,7 +134,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
                 new: Any = Components(*(_stored(function, o, part) for o, part in zip(old, parts, strict=True)))
             else:
                 new = _stored(function, old, values)
-            if progress is not None and function is not _rest:  # which is the mean's, a second time
+            if progress is not None:
                 progress(values[0].nbytes)
             return new
 
@@ -144,7 +145,6 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
             moments = {
                 "nu": tree(node.nu, _variance, "mean_square", "mean"),
                 "mu": tree(node.mu, _as_it_is, "mean"),
-                "mu_rest": tree(node.mu_rest, _rest, "mean"),
             }
         elif isinstance(node, ScaleByRmsState):
             moments = {"nu": tree(node.nu, _as_it_is, "mean_square")}
@@ -219,22 +219,16 @@ def _hosted(x: jax.Array) -> Any:
     return x if stays or not x.is_fully_addressable else np.asarray(x)
 
 
-def _float64(mu: jax.Array, rest: jax.Array) -> jax.Array:
-    dtype = np.promote_types(mu.dtype, np.float64)
-    return mu.astype(dtype) + rest.astype(dtype)
+def _float64(x: jax.Array) -> jax.Array:
+    return x.astype(np.promote_types(x.dtype, np.float64))
 
 
-def _mean_square(nu: jax.Array, mu: jax.Array, rest: jax.Array) -> jax.Array:
-    return _storage.decoded(nu).astype(np.float64) + _abs_sq(_float64(mu, rest))
+def _mean_square(nu: jax.Array, mu: jax.Array) -> jax.Array:
+    return _formats.decoded(nu).astype(np.float64) + _abs_sq(_float64(mu))
 
 
 def _variance(mean_square: jax.Array, mean: jax.Array, _: Any) -> jax.Array:
-    wide = mean.astype(np.promote_types(mean.dtype, np.float64))
-    return jnp.maximum(mean_square.astype(np.float64) - _abs_sq(wide), 0)
-
-
-def _rest(mean: jax.Array, old: Any) -> jax.Array:
-    return mean - mean.astype(old.dtype).astype(mean.dtype)
+    return jnp.maximum(mean_square.astype(np.float64) - _abs_sq(_float64(mean)), 0)
 
 
 def _as_it_is(x: jax.Array, _: Any) -> jax.Array:
@@ -343,7 +337,7 @@ def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
 
 
 def _stored(function: Callable, old: Any, values: list) -> jax.Array:
-    return _storage.nearest(function(*(_placed(v, old) for v in values), old), old)
+    return _formats.nearest(function(*(_placed(v, old) for v in values), old), old)
 
 
 def _placed(value: Any, old: Any) -> jax.Array:

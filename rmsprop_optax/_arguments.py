@@ -1,0 +1,84 @@
+"""Constructors that check their arguments by what they mean, and report them in the caller's words."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from rmsprop_optax._numbers import RANGES, check, check_flag
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What people coming from elsewhere call an option → its role.
+_WORDS = {
+    "lr": "learning_rate",
+    "step_size": "learning_rate",
+    "eta": "learning_rate",
+    "alpha": "decay",
+    "rho": "decay",
+    "gamma": "decay",
+    "beta2": "decay",
+    "epsilon": "eps",
+    "initial_value": "initial_scale",
+    "mu": "momentum",
+}
+
+
+def checked(**roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Check the arguments of a constructor; its body gets floats, dynamic numbers, and ``None`` for what is off.
+
+    Args:
+      **roles: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ. Arguments that are
+        annotated as bools are checked, too.
+
+    Returns:
+      The decorator. The constructor keeps its signature; ``roles_of`` reads the roles of its arguments.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        found = {name: roles.get(name, name) for name in signature.parameters if roles.get(name, name) in RANGES}
+        flags = {name for name, p in signature.parameters.items() if p.annotation in (bool, bool | None)}
+
+        @functools.wraps(function)
+        def constructor(*args: P.args, **kwargs: P.kwargs) -> R:
+            for word in kwargs:
+                if word not in signature.parameters:
+                    raise TypeError(_unknown(function.__name__, word, found, list(signature.parameters)))
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                taken = ", ".join(signature.parameters)
+                raise TypeError(f"{function.__name__}: {error}; it takes {taken}.") from None
+            for name, value in bound.arguments.items():
+                if name in found:
+                    bound.arguments[name] = check(found[name], value, name=name)
+                elif name in flags and value is not None:
+                    check_flag(name, value)
+            return function(*bound.args, **bound.kwargs)
+
+        constructor.__dict__["roles"] = found
+        return constructor
+
+    return decorate
+
+
+def roles_of(constructor: Callable[..., object]) -> dict[str, str]:
+    """Argument → what it means, of a constructor that is :func:`checked`."""
+    return dict(getattr(constructor, "roles", {}))
+
+
+def _unknown(constructor: str, word: str, roles: dict[str, str], parameters: list[str]) -> str:
+    """The error for a wrong keyword, which names the right one where there is one."""
+    role = _WORDS.get(word, word)
+    named = [name for name, its in roles.items() if its == role]
+    near = difflib.get_close_matches(word, parameters, n=1)
+    if named:
+        mend = f"{constructor} calls it {named[0]}."
+    elif near:
+        mend = f"did you mean {near[0]}?"
+    else:
+        mend = f"it takes {', '.join(parameters)}."
+    return f"{constructor} got an unexpected keyword argument {word!r}: {mend}"

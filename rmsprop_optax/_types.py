@@ -1,0 +1,36 @@
+"""The types that annotations share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+
+Tree: TypeAlias = Any
+"""A pytree."""
+
+Number: TypeAlias = jax.typing.ArrayLike
+"""A Python or NumPy number, known while the transformation is built, or a scalar ``jax.Array``, traced or not."""
+
+FormatName: TypeAlias = Literal["float32", "bfloat16", "uint8"]
+"""A name of :data:`rmsprop_optax.storage.FORMATS`."""
+
+
+class PerLeaf(NamedTuple):
+    """A choice of formats, leaf by leaf.
+
+    ``PerLeaf(lambda path, leaf: "uint8" if leaf.size >= 4096 else None)`` keeps small arrays in full precision. A plain
+    function would be a schedule to ``optax.inject_hyperparams``.
+
+    Attributes:
+      choose: a function of the path, as ``jax.tree_util.keystr`` writes it, and the leaf. It returns a name of
+        :data:`rmsprop_optax.storage.FORMATS`, or ``None``.
+    """
+
+    choose: Callable[[str, Any], FormatName | None]
+
+
+Storage: TypeAlias = FormatName | PerLeaf | Mapping[Any, Any] | list[Any] | tuple[Any, ...] | None
+"""One format for all leaves, a choice by leaf, or a tree of formats that is a prefix of the parameters."""
+
+Mask: TypeAlias = bool | Mapping[Any, Any] | list[Any] | tuple[Any, ...] | Callable[[Any], Any] | None
+"""A tree of bools that is a prefix of the parameters, or a function of the parameters that returns one."""

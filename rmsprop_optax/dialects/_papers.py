@@ -1,0 +1,135 @@
+"""The RMSprops of papers and lectures."""
+
+import optax
+
+from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._types import Number
+from rmsprop_optax.dialects._dialect import dialect
+
+
+@dialect("none")
+def hinton(
+    learning_rate: optax.ScalarOrSchedule,
+    decay: Number = 0.9,
+    *,
+    momentum: Number | None = None,
+    nesterov: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""RMSprop of the lecture: no epsilon, a mean square that starts from 0, momentum if asked for.
+
+    .. math::
+      nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot g_t^2 \\
+      b_t &= momentum \cdot b_{t-1} + learning\_rate_t \cdot g_t / \sqrt{nu_t}, \qquad p_{t+1} = p_t - b_t
+
+    The lecture gives neither a learning rate nor an initial value; 0 is everyone's reading. The first step is then
+    ``learning_rate / sqrt(1 - decay)`` in every weight. A weight that never saw a gradient stays, though 0/0 is not
+    defined.
+
+    Its further developments: standard momentum, which "does not help as much as momentum normally does"; Nesterov's,
+    which works best where the root divides the correction and not the jump, as it does here; and an adaptive learning
+    rate for each connection, which is :func:`rmsprop_optax.scale_by_gains` in a chain.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+      decay: the weight of the old mean square, in [0, 1).
+      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      nesterov: jump by the momentum first and correct there; the parameters are those after the jump, and
+        :func:`rmsprop_optax.nesterov_eval_params` takes it back.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range, or ``nesterov`` comes without momentum.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = hinton(0.01)
+      >>> updates, state = tx.update(jnp.array([2.0, 0.0]), tx.init(jnp.zeros(2)))
+      >>> [round(float(u), 4) for u in updates]
+      [-0.0316, -0.0]
+
+    Source:
+      Hinton, Srivastava, Swersky: Neural Networks for Machine Learning, lecture 6.5, 2012, slides 26 to 31.
+    """
+    return rule(learning_rate, decay, momentum=momentum, nesterov=nesterov)
+
+
+@dialect("inside", centered="always")
+def graves(
+    learning_rate: optax.ScalarOrSchedule = 1e-4, decay: Number = 0.95, momentum: Number = 0.9, eps: Number = 1e-4
+) -> optax.GradientTransformationExtraArgs:
+    r"""RMSprop of "Generating sequences with recurrent neural networks": centered, with momentum.
+
+    .. math::
+      n_t &= decay \cdot n_{t-1} + (1 - decay) \cdot g_t^2 \\
+      m_t &= decay \cdot m_{t-1} + (1 - decay) \cdot g_t \\
+      b_t &= momentum \cdot b_{t-1} + learning\_rate \cdot g_t / \sqrt{n_t - m_t^2 + eps} \\
+      p_{t+1} &= p_t - b_t
+
+    The paper's symbols in the order of the arguments: gimel, aleph, beth, daleth. Its buffer has the other sign.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+      decay: the weight of the old mean and mean square, in [0, 1).
+      momentum: the weight of the old buffer, in [0, 1).
+      eps: added to the variance under the root, at least 0.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = graves()
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 7)
+      -0.0004587
+
+    Source:
+      Graves, arXiv:1308.0850, equations 38 to 45; read through chainer/chainer: chainer/optimizers/rmsprop_graves.py.
+    """
+    return rule(learning_rate, decay, eps_root=eps, centered=True, momentum=momentum)
+
+
+@dialect("inside", "L2", constant="0.01", centered="always", words={"lr": "learning_rate", "wc": "l2"})
+def dqn(
+    lr: optax.ScalarOrSchedule = 0.01, wc: optax.ScalarOrSchedule | None = None
+) -> optax.GradientTransformationExtraArgs:
+    r"""The optimizer of Mnih et al. 2015, ``NeuralQLearner``, under its own arguments.
+
+    .. math::
+      d_t &\leftarrow g_t + wc \cdot p_t \\
+      m_t &= 0.95 \cdot m_{t-1} + 0.05 \cdot d_t, \qquad v_t = 0.95 \cdot v_{t-1} + 0.05 \cdot d_t^2 \\
+      p_{t+1} &= p_t - lr_t \cdot d_t / \sqrt{v_t - m_t^2 + 0.01}
+
+    Centered and without momentum: the "gradient momentum" 0.95 of the paper's table is the decay of the mean, and the
+    "min squared gradient" 0.01 stands under the root; both are constants of the code. Its gradients ascend and are sums
+    over a batch of 32; with a mean, 0.01 becomes 0.01/32². Differs on purpose: the centered variance is computed
+    without cancellation.
+
+    Args:
+      lr: at least 0; a number or a schedule. The paper's is 2.5e-4; a schedule is of updates, while the code's
+        goes by its agent's steps, four to an update.
+      wc: L2 penalty, added to the gradient as ``wc·p``, at least 0. Weight cost.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = dqn(lr=2.5e-4)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -0.00112
+
+    Source:
+      Mnih et al., Nature 518, 529 (2015); its code, DQN 3.0: dqn/NeuralQLearner.lua, read in
+      kuz/DeepMind-Atari-Deep-Q-Learner 54978fa.
+    """
+    return rule(lr, 0.95, eps_root=0.01, centered=True, l2=wc)

@@ -1,0 +1,203 @@
+"""RMSprop in the libraries of Theano's time."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _formats, _numbers, _tree
+from rmsprop_optax._complex import per_component
+from rmsprop_optax._gains import adapted, within
+from rmsprop_optax._numbers import needs
+from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._scale import rms
+from rmsprop_optax._tree import chain
+from rmsprop_optax._types import Number, Tree
+from rmsprop_optax.dialects._dialect import dialect
+
+
+@dialect("inside", words={"rho": "decay", "epsilon": "eps"})
+def lasagne(
+    learning_rate: optax.ScalarOrSchedule = 1.0, rho: Number = 0.9, epsilon: Number = 1e-6
+) -> optax.GradientTransformationExtraArgs:
+    r"""``lasagne.updates.rmsprop`` under its own arguments.
+
+    .. math::
+      r_t &= rho \cdot r_{t-1} + (1 - rho) \cdot g_t^2 \\
+      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \sqrt{r_t + epsilon}
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+      rho: the weight of the old mean square, in [0, 1).
+      epsilon: added to the mean square under the root, at least 0.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = lasagne(learning_rate=0.1)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -0.31623
+
+    Source:
+      Lasagne/Lasagne 5d3c63c: lasagne/updates.py.
+    """
+    return rule(learning_rate, rho, eps_root=epsilon)
+
+
+@dialect("floor", constant="1/max_scaling", words={"decay_rate": "decay"})
+def blocks(
+    learning_rate: optax.ScalarOrSchedule = 1.0, decay_rate: Number = 0.9, max_scaling: Number = 1e5
+) -> optax.GradientTransformationExtraArgs:
+    r"""``blocks.algorithms.RMSProp`` under its own arguments.
+
+    .. math::
+      s_t &= decay\_rate \cdot s_{t-1} + (1 - decay\_rate) \cdot g_t^2 \\
+      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \max(\sqrt{s_t}, 1 / max\_scaling)
+
+    No epsilon is added anywhere: the root is bounded from below. ``BasicRMSProp`` is the same with a learning rate of
+    1, and pylearn2's ``RMSProp(decay, max_scaling)`` has this rule too.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+      decay_rate: the weight of the old mean square, in [0, 1).
+      max_scaling: the most that a gradient may be multiplied by, above 0.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = blocks(learning_rate=0.1)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -0.31623
+
+    Source:
+      mila-iqia/blocks 0.2.0: blocks/algorithms/__init__.py.
+    """
+    return rule(learning_rate, decay_rate, floor=1.0 / max_scaling)
+
+
+class AdaptiveStepsState(NamedTuple):
+    """The state of ``climin(…, step_adapt=…)`` behind the mean square.
+
+    Attributes:
+      count: int32 scalar, the number of updates so far.
+      gain: real arrays of the parameters' shapes, float32 or wider: the factor of each step rate; 1 at first.
+      trace: arrays like the parameters, float32 or wider: the step before.
+    """
+
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
+    gain: Tree
+    trace: Tree
+
+
+@dialect(
+    "inside",
+    constant="1e-8",
+    initial="1",
+    nesterov=True,
+    words={"step_rate": "learning_rate", "step_rate_min": "step_rate", "step_rate_max": "step_rate"},
+)
+def climin(
+    step_rate: optax.ScalarOrSchedule,
+    decay: Number = 0.9,
+    momentum: Number | None = None,
+    step_adapt: Number | None = None,
+    step_rate_min: Number | None = None,
+    step_rate_max: Number | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``climin.RmsProp`` under its own arguments.
+
+    .. math::
+      jump_t &= momentum \cdot step_{t-1}, \qquad g_t = f'(p_t - jump_t) \\
+      v_t &= decay \cdot v_{t-1} + (1 - decay) \cdot g_t^2, \qquad v_0 = 1 \\
+      step_t &= jump_t + step\_rate_t \cdot g_t / \sqrt{v_t + 10^{-8}}, \qquad p_{t+1} = p_t - step_t \\
+      step\_rate_{t+1} &= step\_rate_t \cdot (1 \pm step\_adapt)
+
+    The sign is plus where ``step_t`` and ``step_{t-1}`` are both positive or both not, and step rates stay within their
+    limits. The parameters that are trained here are those after the jump, ``p_t − jump_t``, so that the gradient is
+    taken where they are; :func:`rmsprop_optax.nesterov_eval_params` reads ``p_t`` out. climin's documentation differs
+    from its code, which is followed here. The parts of a complex number adapt one by one.
+
+    Args:
+      step_rate: at least 0; a number or a schedule, which then multiplies what has adapted.
+      decay: the weight of the old mean square, in [0, 1).
+      momentum: in [0, 1); ``None`` or 0 has no buffer, except where steps adapt.
+      step_adapt: in [0, 1); ``None`` or 0 is off (climin writes ``False``).
+      step_rate_min: the smallest adapted step rate, at least 0; ``None`` is no limit.
+      step_rate_max: the largest; ``None`` is no limit.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it; where steps adapt, its last state is an
+      :class:`AdaptiveStepsState`.
+
+    Raises:
+      ValueError: a number is out of its range, or the limits come without ``step_adapt``.
+
+    Example:
+      >>> from rmsprop_optax import nesterov_eval_params
+      >>> tx = climin(0.1, momentum=0.5)
+      >>> params = jnp.array([1.0])
+      >>> updates, state = tx.update(params, tx.init(params))
+      >>> params = optax.apply_updates(params, updates)
+      >>> [round(float(p[0]), 3) for p in (params, nesterov_eval_params(state, params, 0.5))]
+      [0.85, 0.9]
+
+    Source:
+      BRML/climin 2215b1a: climin/rmsprop.py.
+    """
+    if step_adapt is None:
+        needs("step_rate_min", step_rate_min is not None, "step_adapt", step_adapt)
+        needs("step_rate_max", step_rate_max is not None, "step_adapt", step_adapt)
+        return rule(step_rate, decay, eps_root=1e-8, initial_scale=1.0, momentum=momentum, nesterov=True)
+    low, high = (default if x is None else x for x, default in ((step_rate_min, 0.0), (step_rate_max, math.inf)))
+    if isinstance(low, float) and isinstance(high, float) and not low <= high:
+        raise ValueError(
+            f"step_rate_min must be at most step_rate_max, got {step_rate_min} and {step_rate_max}: exchange them."
+        )
+    steps = _adaptive_steps(
+        step_rate if callable(step_rate) else lambda _: step_rate,
+        0.0 if momentum is None else momentum,
+        step_adapt,
+        low,
+        high,
+    )
+    return chain(rms(decay, eps_root=1e-8, initial_scale=1.0), per_component(steps), optax.scale(-1.0))
+
+
+def _adaptive_steps(
+    schedule: Any, momentum: Any, adapt: Any, minimum: Any, maximum: Any
+) -> optax.GradientTransformation:
+    def init(params: optax.Params) -> AdaptiveStepsState:
+        return AdaptiveStepsState(jnp.zeros([], jnp.int32), _tree.full(params, 1.0), _tree.full(params, 0.0))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        _tree.state_of(AdaptiveStepsState, state)
+
+        def one(u: jax.Array, *stored: jax.Array) -> tuple[Any, ...]:
+            u, gain, before = _formats.decode(u, *stored)
+            rate, mu = (_numbers.cast(x, u.dtype) for x in (schedule(state.count), momentum))
+            correction = rate * gain * u
+            step = mu * before + correction
+            agreement = jnp.where((step > 0) == (before > 0), 1, -1)
+            limited = within(rate * adapted(gain, agreement, 0.0, 1 + adapt, 1 - adapt), minimum, maximum)
+            gain = jnp.where(rate == 0, gain, limited / rate)
+            return correction + mu * step, *(x.astype(s.dtype) for x, s in zip((gain, step), stored, strict=True))
+
+        updates, *kept = _tree.lift(one, updates, state.gain, state.trace)
+        return updates, AdaptiveStepsState(optax.safe_increment(state.count), *kept)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,298 @@
+"""TensorFlow's place of epsilon in PyTorch's clothes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _numbers
+from rmsprop_optax._decay import add_weight_decay
+from rmsprop_optax._numbers import needs
+from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._tree import chain
+from rmsprop_optax._types import Number
+from rmsprop_optax.dialects._dialect import dialect
+from rmsprop_optax.dialects._links import (
+    TORCH,
+)
+
+
+@dialect("inside", "L2", "decoupled", initial="1", words=TORCH)
+def timm(
+    lr: optax.ScalarOrSchedule = 1e-2,
+    alpha: Number = 0.9,
+    eps: Number = 1e-10,
+    weight_decay: optax.ScalarOrSchedule | None = None,
+    momentum: Number | None = None,
+    centered: bool = False,
+    decoupled_decay: bool = False,
+    corrected_weight_decay: bool = False,
+    lr_in_momentum: bool = True,
+    caution: bool = False,
+    *,
+    max_lr: Number | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``timm.optim.RMSpropTF`` under its own arguments.
+
+    .. math::
+      g_t &\leftarrow g_t + weight\_decay \cdot p_t \quad \text{or} \quad
+      p_t \leftarrow p_t - lr_t \cdot weight\_decay \cdot p_t \\
+      v_t &= v_{t-1} + (1 - alpha) \cdot (g_t^2 - v_{t-1}), \qquad v_0 = 1 \\
+      b_t &= momentum \cdot b_{t-1} + lr_t \cdot g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - b_t
+
+    Differs on purpose: the centered variance is computed without cancellation, and statistics are float32 or wider.
+    ``foreach`` does not change the rule and is not taken.
+
+    Args:
+      lr: at least 0; a number or a schedule.
+      alpha: the weight of the old mean square, in [0, 1).
+      eps: added to the mean square under the root, at least 0.
+      weight_decay: at least 0, as L2 penalty or decoupled.
+      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      centered: divide by the standard deviation of the gradients.
+      decoupled_decay: decay the parameters themselves and leave the gradient alone.
+      corrected_weight_decay: decouple with ``lr²/max_lr`` instead of ``lr``.
+      lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow) or after it (PyTorch).
+      caution: take only the entries of the step that agree with the gradient's sign, scaled up for the ones left out,
+        as in arXiv:2411.16085; the buffer keeps all.
+      max_lr: the rate that timm remembers from its constructor for ``corrected_weight_decay``; ``lr`` itself where that
+        is a Python number, else it must be given.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it, between the two places of the weight decay.
+
+    Raises:
+      ValueError: a number is out of its range, or an option has no meaning without another (timm ignores it).
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = timm(lr=0.01, momentum=0.9)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 5)  # 0.01·2 / √1.3
+      -0.01754
+
+    Source:
+      huggingface/pytorch-image-models 1.0.31: timm/optim/rmsprop_tf.py.
+    """
+    needs("caution", caution, "momentum", momentum)
+    needs("corrected_weight_decay", corrected_weight_decay, "decoupled_decay", decoupled_decay)
+    needs("max_lr", max_lr is not None, "corrected_weight_decay", corrected_weight_decay)
+    tx = rule(
+        lr,
+        alpha,
+        eps_root=eps,
+        initial_scale=1.0,
+        centered=centered,
+        momentum=momentum,
+        lr_in_momentum=lr_in_momentum,
+    )
+    rates = (lr, lr, 1.0 / _max_lr(lr, max_lr)) if corrected_weight_decay else (lr,)
+    coupled, decoupled = (None, weight_decay) if decoupled_decay else (weight_decay, None)
+    return chain(
+        add_weight_decay(coupled),
+        _cautious(tx) if caution else tx,
+        # The updates of the rule descend already, so the decay comes with their sign.
+        add_weight_decay(decoupled, times=(-1.0, *rates)),
+    )
+
+
+def _max_lr(lr: Any, max_lr: Any) -> Any:
+    """The rate that timm's constructor would have got."""
+    if max_lr is None and not isinstance(lr, float):
+        raise ValueError(
+            "corrected_weight_decay needs max_lr beside an lr that changes, got max_lr=None: give the rate that timm's "
+            "constructor would have got."
+        )
+    max_lr = lr if max_lr is None else max_lr
+    if isinstance(max_lr, float) and max_lr == 0:
+        raise ValueError("max_lr must be above 0, got max_lr=0.0: the decay is lr²/max_lr.")
+    return max_lr
+
+
+def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
+    """Of a descending update keep the entries that go against the gradient, and keep their mean size."""
+
+    def keep(u: Any, g: Any) -> Any:
+        if u is None:
+            return None
+        against = jnp.real(u * jnp.conj(g)) < 0
+        kept = against.astype(_numbers.real(u.dtype))
+        return u * (kept / jnp.maximum(jnp.mean(kept), 1e-3)).astype(u.dtype)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
+        steps, state = inner.update(updates, state, params, **extra_args)
+        return jax.tree.map(keep, steps, updates, is_leaf=lambda u: u is None), state
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+@dialect("inside", "L2", initial="1", lr_in_momentum=False, words=TORCH)
+def sb3(
+    lr: optax.ScalarOrSchedule = 1e-2,
+    alpha: Number = 0.99,
+    eps: Number = 1e-8,
+    weight_decay: optax.ScalarOrSchedule | None = None,
+    momentum: Number | None = None,
+    centered: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``stable_baselines3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike`` under its own arguments.
+
+    .. math::
+      g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
+      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2, \qquad v_0 = 1 \\
+      b_t &= momentum \cdot b_{t-1} + g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - lr_t \cdot b_t
+
+    TensorFlow's initial value and place of epsilon in PyTorch's optimizer. The learning rate stays behind the buffer,
+    so with momentum and a schedule it is neither TensorFlow's nor timm's. Differs on purpose: the centered variance is
+    computed without cancellation.
+
+    Args:
+      lr: at least 0; a number or a schedule.
+      alpha: the weight of the old mean square, in [0, 1).
+      eps: added to the mean square under the root, at least 0.
+      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
+      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      centered: divide by the standard deviation of the gradients.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = sb3(lr=0.01, momentum=0.9)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -0.01971
+
+    Source:
+      DLR-RM/stable-baselines3 2.9.2: stable_baselines3/common/sb2_compat/rmsprop_tf_like.py.
+    """
+    return rule(
+        lr,
+        alpha,
+        eps_root=eps,
+        initial_scale=1.0,
+        centered=centered,
+        momentum=momentum,
+        lr_in_momentum=False,
+        l2=weight_decay,
+    )
+
+
+@dialect("inside", "L2", lr_in_momentum=False, words=TORCH)
+def pfrl(
+    lr: optax.ScalarOrSchedule = 1e-2,
+    alpha: Number = 0.99,
+    eps: Number = 1e-8,
+    weight_decay: optax.ScalarOrSchedule | None = None,
+    momentum: Number | None = None,
+    centered: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``pfrl.optimizers.RMSpropEpsInsideSqrt`` under its own arguments.
+
+    .. math::
+      g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
+      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
+      b_t &= momentum \cdot b_{t-1} + g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - lr_t \cdot b_t
+
+    PyTorch's, with epsilon under the root. Differs on purpose: the centered variance is computed without cancellation.
+    ``SharedRMSpropEpsInsideSqrt`` is the same rule with statistics that several processes share.
+
+    Args:
+      lr: at least 0; a number or a schedule.
+      alpha: the weight of the old mean square, in [0, 1).
+      eps: added to the mean square under the root, at least 0.
+      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
+      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      centered: divide by the standard deviation of the gradients.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = pfrl(lr=0.01, momentum=0.9)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -0.1
+
+    Source:
+      pfnet/pfrl 0.4.0: pfrl/optimizers/rmsprop_eps_inside_sqrt.py.
+    """
+    return rule(
+        lr,
+        alpha,
+        eps_root=eps,
+        centered=centered,
+        momentum=momentum,
+        lr_in_momentum=False,
+        l2=weight_decay,
+    )
+
+
+@dialect("inside", "L2", "decoupled", initial="1", lr_in_momentum=False, words=TORCH)
+def dfdx(
+    lr: optax.ScalarOrSchedule = 1e-2,
+    alpha: Number = 0.9,
+    eps: Number = 1e-8,
+    momentum: Number | None = None,
+    centered: bool = False,
+    weight_decay: optax.ScalarOrSchedule | None = None,
+    *,
+    decoupled: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""``dfdx::nn::optim::RMSprop`` under the names of ``RMSpropConfig``.
+
+    .. math::
+      g_t &\leftarrow g_t + weight\_decay \cdot p_t \qquad \text{(L2)} \\
+      v_t &= v_{t-1} + (1 - alpha) \cdot (g_t^2 - v_{t-1}), \qquad v_0 = 1 \\
+      b_t &= momentum \cdot b_{t-1} + g_t / \sqrt{v_t + eps} \\
+      p_{t+1} &= p_t - lr_t \cdot b_t - lr_t \cdot weight\_decay \cdot p_t \qquad \text{(decoupled)}
+
+    TensorFlow's initial value and place of epsilon with PyTorch's momentum. In dfdx the mean square of an array that
+    gets its first gradient later than others starts from 0, a slip that is not reproduced. Differs on purpose: the
+    centered variance is computed without cancellation.
+
+    Args:
+      lr: at least 0; a number or a schedule.
+      alpha: the weight of the old mean square, in [0, 1).
+      eps: added to the mean square under the root, at least 0.
+      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      centered: divide by the standard deviation of the gradients.
+      weight_decay: at least 0; ``None`` is off.
+      decoupled: ``WeightDecay::Decoupled`` instead of ``WeightDecay::L2``.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
+
+    Raises:
+      ValueError: a number is out of its range, or ``decoupled`` comes without ``weight_decay``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = dfdx(lr=0.1)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> round(float(updates[0]), 5)
+      -0.17541
+
+    Source:
+      coreylowman/dfdx 0.13.0: dfdx/src/nn/optim/rmsprop.rs, dfdx-core/src/tensor_ops/rmsprop/.
+    """
+    needs("decoupled", decoupled, "weight_decay", weight_decay)
+    return rule(
+        lr,
+        alpha,
+        eps_root=eps,
+        initial_scale=1.0,
+        centered=centered,
+        momentum=momentum,
+        lr_in_momentum=False,
+        **({"weight_decay": weight_decay} if decoupled else {"l2": weight_decay}),
+    )
