@@ -1,6 +1,6 @@
 """RMSprop for JAX: one core, and each framework's RMSprop a short composition on top of it."""
 
-from rmsprop_optax import dialects, differences, epsilon, recipes, storage
+from rmsprop_optax import dialects, differences, recipes, scaling, storage
 from rmsprop_optax._gains import ScaleByGainsState, scale_by_gains
 from rmsprop_optax._momentum import MomentumState, nesterov_eval_params
 from rmsprop_optax._one_pass import one_pass
@@ -16,7 +16,6 @@ __all__ = [
     "ScaleByRmsState",
     "dialects",
     "differences",
-    "epsilon",
     "float32_updates",
     "nesterov_eval_params",
     "one_pass",
@@ -24,6 +23,7 @@ __all__ = [
     "rmsprop",
     "scale_by_gains",
     "scale_by_rms",
+    "scaling",
     "storage",
     "with_remainder",
     "with_storage",

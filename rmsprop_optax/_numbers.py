@@ -22,6 +22,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "eps_root": (0, math.inf, "it is added to the mean square under the root; use a small positive number or 0"),
     "floor": (0, math.inf, "the denominator never falls below it; a small positive number, or None to turn it off"),
     "initial_value": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
+    "initial_scale": (0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
     "l2": (0, math.inf, "it times the parameter is added to the gradient; 0 or None turns it off"),
     "weight_decay": (0, math.inf, "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off"),
     "learning_rate": (

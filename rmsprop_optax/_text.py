@@ -9,7 +9,7 @@ from typing import Any
 
 from rmsprop_optax import differences
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Dialect
-from rmsprop_optax.epsilon import nearest_eps, nearest_eps_root
+from rmsprop_optax.scaling import eps_inside_sqrt, eps_outside_sqrt
 
 _WIDTH = 116
 _STEPS = (1, 10, 100, 110, 200)
@@ -103,16 +103,16 @@ def comparison(
     return "\n".join([*lines, "", "Movement of a weight against its gradients", *_aligned(table, left=2)])
 
 
-def nearest(name: str, value: float, low: float, high: float) -> str:
-    """The epsilon for the other side of the root than that of ``name``, ``eps`` or ``eps_root``."""
-    if name == "eps_root":
-        found, usual = nearest_eps(value, low, high), math.sqrt(value)
-        pair = f"√(nu + {value:g}) is nearest to √nu + {found.epsilon:.5g}"
+def nearest(eps: float, eps_in_sqrt: bool, low: float, high: float) -> str:
+    """The best epsilon for the other side of the square root."""
+    if eps_in_sqrt:
+        found, usual = eps_outside_sqrt(eps, low, high), math.sqrt(eps)
+        pair = f"√(nu + {eps:g}) is nearest to √nu + {found.epsilon:.5g}"
     else:
-        found, usual = nearest_eps_root(value, low, high), value**2
-        pair = f"√nu + {value:g} is nearest to √(nu + {found.epsilon:.5g})"
+        found, usual = eps_inside_sqrt(eps, low, high), eps**2
+        pair = f"√nu + {eps:g} is nearest to √(nu + {found.epsilon:.5g})"
     bound = f"At most a factor of {found.disagreement:.5g} lies between them"
-    if value and (low, high) == (0, math.inf):
+    if eps and (low, high) == (0, math.inf):
         return f"{pair}.\n{bound}; with the usual {usual:.5g} it is {math.sqrt(2):.5g}."
     return f"{pair}.\n{bound} where √nu is from {low:g} to {high:g}."
 
