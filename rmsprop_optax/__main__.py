@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rmsprop_optax import _text, differences, epsilon, plan
+from rmsprop_optax import _text, differences, plan, scaling
 from rmsprop_optax.demo.options import LEARNING_RATE, Choice, UsageError, choose
 from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.storage import FORMATS
@@ -143,26 +143,25 @@ def _plot(rows: list[dict], path: Path, same: bool) -> None:
 
 
 def _epsilon(args: argparse.Namespace) -> None:
+    in_sqrt = args.outside is None
     options = {
-        "eps_root": args.inside,
-        "eps": args.outside,
+        "eps": args.inside if in_sqrt else args.outside,
         "clip": args.clip,
         "l2": args.l2,
-        "initial_value": args.start,
+        "initial_scale": args.start,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    convert = epsilon.sum_to_mean if args.sum_to_mean else epsilon.mean_to_sum
+    convert = scaling.sum_to_mean if args.sum_to_mean else scaling.mean_to_sum
     batch_size = args.sum_to_mean or args.mean_to_sum
     try:
         if batch_size:
             if args.range or not given:
                 raise UsageError("between a sum and a mean: name what to convert, and no --range.")
-            print(_text.converted(given, convert(batch_size, **given)))
+            print(_text.converted(given, convert(batch_size, eps_in_sqrt=in_sqrt, **given)))
         else:
-            if given.keys() not in ({"eps"}, {"eps_root"}):
+            if given.keys() != {"eps"}:
                 raise UsageError("for the other side of the root: name --inside or --outside, and no other option.")
-            [(name, value)] = given.items()
-            print(_text.nearest(name, value, *args.range or (0.0, math.inf)))
+            print(_text.nearest(given["eps"], in_sqrt, *args.range or (0.0, math.inf)))
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
 
@@ -313,9 +312,13 @@ def _add_commands(commands: Any) -> None:
         allow_abbrev=False,
     )
     converter.set_defaults(run=_epsilon)
+    side = converter.add_mutually_exclusive_group()
     for option, text in {
-        "--inside": "epsilon under the root: eps_root here, TensorFlow, Keras, optax",
-        "--outside": "epsilon added to the root: eps here, PyTorch",
+        "--inside": "epsilon inside the square root: optax, TensorFlow, Keras",
+        "--outside": "epsilon outside the square root: PyTorch, optax with eps_in_sqrt=False",
+    }.items():
+        side.add_argument(option, type=float, metavar="NUMBER", help=text)
+    for option, text in {
         "--clip": "threshold of a norm or an absolute value of gradients",
         "--l2": "L2 penalty",
         "--start": "what the mean square starts from; 1 in TensorFlow 1",

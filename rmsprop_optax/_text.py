@@ -1,4 +1,4 @@
-"""What the command line prints: tables that line up, and pages of text."""
+"""The text that the command line prints."""
 
 import inspect
 import math
@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rmsprop_optax import differences
+from rmsprop_optax._columns import aligned
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Dialect
-from rmsprop_optax.epsilon import nearest_eps, nearest_eps_root
+from rmsprop_optax.scaling import eps_inside_sqrt, eps_outside_sqrt
 
 _WIDTH = 116
 _STEPS = (1, 10, 100, 110, 200)
@@ -38,7 +39,7 @@ def overview() -> str:
     width = max(map(len, TABLE)) + 2
     sources = [_fill(f"{name:{width}}{row.source}", " " * width) for name, row in TABLE.items()]
     missing = [_fill(f"{name}: {why}") for name, why in NOT_REPRODUCED.items()]
-    return "\n".join([*_aligned(rules, left=9), "", _fill(_LEGEND, ""), "", *sources, "", "Not reproduced:", *missing])
+    return "\n".join([aligned(rules, left=9), "", _fill(_LEGEND, ""), "", *sources, "", "Not reproduced:", *missing])
 
 
 def _defaults(row: Dialect) -> list[str]:
@@ -100,28 +101,26 @@ def comparison(
     for row in rows:
         gradients = f"{row['weight']}: {differences.WEIGHTS[row['weight']]}" if row["dialect"] == first else ""
         table.append((gradients, row["dialect"], *(_number(row["movement"][step - 1]) for step in _STEPS)))
-    return "\n".join([*lines, "", "Movement of a weight against its gradients", *_aligned(table, left=2)])
+    return "\n".join([*lines, "", "Movement of a weight against its gradients", aligned(table, left=2)])
 
 
-def nearest(name: str, value: float, low: float, high: float) -> str:
-    """The epsilon for the other side of the root than that of ``name``, ``eps`` or ``eps_root``."""
-    if name == "eps_root":
-        found, usual = nearest_eps(value, low, high), math.sqrt(value)
-        pair = f"√(nu + {value:g}) is nearest to √nu + {found.epsilon:.5g}"
+def nearest(eps: float, eps_in_sqrt: bool, low: float, high: float) -> str:
+    """The best epsilon for the other side of the square root."""
+    if eps_in_sqrt:
+        found, usual = eps_outside_sqrt(eps, low, high), math.sqrt(eps)
+        pair = f"√(nu + {eps:g}) is nearest to √nu + {found.epsilon:.5g}"
     else:
-        found, usual = nearest_eps_root(value, low, high), value**2
-        pair = f"√nu + {value:g} is nearest to √(nu + {found.epsilon:.5g})"
+        found, usual = eps_inside_sqrt(eps, low, high), eps**2
+        pair = f"√nu + {eps:g} is nearest to √(nu + {found.epsilon:.5g})"
     bound = f"At most a factor of {found.disagreement:.5g} lies between them"
-    if value and (low, high) == (0, math.inf):
+    if eps and (low, high) == (0, math.inf):
         return f"{pair}.\n{bound}; with the usual {usual:.5g} it is {math.sqrt(2):.5g}."
     return f"{pair}.\n{bound} where √nu is from {low:g} to {high:g}."
 
 
 def converted(given: Mapping[str, float], new: Mapping[str, float]) -> str:
     """Options before and after, one a line."""
-    return "\n".join(
-        _aligned([(name, f"{value:.7g}", "→", f"{new[name]:.7g}") for name, value in given.items()], left=1)
-    )
+    return aligned([(name, f"{value:.7g}", "→", f"{new[name]:.7g}") for name, value in given.items()])
 
 
 def _item(text: str) -> str:
@@ -135,14 +134,3 @@ def _fill(text: str, indent: str = "  ") -> str:
 
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)
-
-
-def _aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """The first columns flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, widths, strict=True)
-        return "  ".join(f"{cell:{'<' if i < left else '>'}{width}}" for i, (cell, width) in enumerate(cells)).rstrip()
-
-    return [line(row) for row in rows]

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from rmsprop_optax import _complex, _formats, _numbers, _paths
+from rmsprop_optax._columns import aligned
 from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._tree import optimizer
 
@@ -235,9 +236,7 @@ def report(state: Any) -> str:
     for name in names:
         values = {field: found.get(f"{field}/{name}") for field in _COLUMNS}
         rows.append([name, *(_cell(field, x) for field, x in values.items())])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    return aligned(rows)
 
 
 def _cell(field: str, x: float | None) -> str:

@@ -23,7 +23,8 @@ import optax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import _numbers, _text
+from rmsprop_optax import _numbers
+from rmsprop_optax._columns import aligned
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._traffic import traffic
 from rmsprop_optax.bfloat16 import float32_updates, with_remainder
@@ -395,7 +396,7 @@ COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "
 
 def text(plan: Mapping[str, Any]) -> str:
     """A plan as a table that lines up."""
-    return "\n".join([*_head(plan), "", *_text._aligned(_table(plan), left=1), "", *_legend(plan)])
+    return "\n".join([*_head(plan), "", aligned(_table(plan)), "", *_legend(plan)])
 
 
 def markdown(plan: Mapping[str, Any]) -> str:

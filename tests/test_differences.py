@@ -374,11 +374,11 @@ def test_the_epsilon_for_the_other_side(capsys):
 def test_epsilons_between_sum_and_mean(capsys):
     out = output(capsys, "epsilon --sum-to-mean 32 --inside 0.01 --clip 1")
     assert [line.split() for line in out.splitlines()] == [
-        ["eps_root", "0.01", "→", "9.765625e-06"],
+        ["eps", "0.01", "→", "9.765625e-06"],
         ["clip", "1", "→", "0.03125"],
     ]
     out = output(capsys, "epsilon --mean-to-sum 10 --outside 0.01 --l2 2 --start 1")
-    assert [line.split()[::3] for line in out.splitlines()] == [["eps", "0.1"], ["l2", "20"], ["initial_value", "100"]]
+    assert [line.split()[::3] for line in out.splitlines()] == [["eps", "0.1"], ["l2", "20"], ["initial_scale", "100"]]
 
 
 # command line: what its one line of error names
@@ -395,11 +395,13 @@ ERRORS = {
     "dialects pytorch keras --dialect tf1": ["--dialect"],
     "epsilon": ["--inside", "--outside"],
     "epsilon --inside 1 --outside 1": ["--inside", "--outside"],
+    "epsilon --sum-to-mean 2 --inside 1 --outside 1": ["--inside", "--outside"],
+    "epsilon --sum-to-mean 1000000 --inside 1e-30": ["eps=1e-30", "too small"],
     "epsilon --inside 1 --clip 1": ["--inside", "no other"],
-    "epsilon --inside -1": ["eps_root=-1.0", "at least 0"],
+    "epsilon --inside -1": ["eps=-1.0", "at least 0"],
     "epsilon --outside nan": ["eps=nan"],
     "epsilon --outside 1e300": ["eps=1e+300", "too large"],
-    "epsilon --mean-to-sum 1000000 --inside 1e300": ["eps_root=1e+300", "too large"],
+    "epsilon --mean-to-sum 1000000 --inside 1e300": ["eps=1e+300", "too large"],
     "epsilon --inside 1 --range 2 1": ["low=2.0", "high=1.0"],
     "epsilon --inside much": ["--inside", "'much'"],
     "epsilon --sum-to-mean 32": ["name what to convert"],

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 import rmsprop_optax
+from rmsprop_optax._columns import aligned
 from rmsprop_optax.demo import checkpoints
 from rmsprop_optax.demo.options import Choice, UsageError
 
@@ -37,11 +38,7 @@ def table(runs: Mapping[str, Run]) -> str:
                 "" if diverged is None else f"diverged in epoch {diverged}",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]), note]).rstrip()
-        for name, *numbers, note in lines
-    )
+    return aligned(lines)
 
 
 def seconds_per_epoch(run: Run) -> float | None:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop_optax import dialects, differences, epsilon, rmsprop
+from rmsprop_optax import dialects, differences, rmsprop, scaling
 from rmsprop_optax.demo.lecture import digits
 
 Make = Callable[[Any], optax.GradientTransformation]
@@ -72,12 +72,12 @@ PLACES = {
     "EfficientNet": {
         "TensorFlow, as published": Place(1e-3, under=True),
         "PyTorch, the same number": Place(1e-3, under=False),
-        "PyTorch, carried over": Place(epsilon.nearest_eps(1e-3).epsilon, under=False),
+        "PyTorch, carried over": Place(scaling.eps_outside_sqrt(1e-3).epsilon, under=False),
     },
     "IMPALA": {
         "TensorFlow, as published": Place(0.1, under=True),
         "PyTorch, the same number": Place(0.1, under=False),
-        "PyTorch, carried over": Place(epsilon.nearest_eps(0.1).epsilon, under=False),
+        "PyTorch, carried over": Place(scaling.eps_outside_sqrt(0.1).epsilon, under=False),
         "PyTorch, TorchBeast": Place(0.01, under=False),
     },
 }
