@@ -34,7 +34,7 @@ RANGES = {
     "floor": (-8, 0),
     "l2": (-6, 0),
     "weight_decay": (-6, 0),
-    "initial_value": (-10, 1),
+    "initial_scale": (-10, 1),
 }
 
 
@@ -251,7 +251,7 @@ def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: 
     o = {k: v[:, None] if v.ndim else v for k, v in o.items()}
     zero = np.zeros(p.shape)
     lr, m, first = o["learning_rate"], o.get("momentum", zero), options.get("lr_in_momentum", True)
-    nu, mu, b = zero + o.get("initial_value", 0.0), zero, zero
+    nu, mu, b = zero + o.get("initial_scale", 0.0), zero, zero
     widest, most = limits(wide)[2] / 4, limits(dtype)[2] / 4
     fine = np.ones(g.shape, bool)
     for t in range(g.shape[1]):

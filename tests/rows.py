@@ -28,8 +28,6 @@ class Row(NamedTuple):
       decays: whether it moves parameters that get no gradient.
       differentiable: whether updates are smooth in the gradients before; rounding to a short format is not.
       formats: the dtypes that a state is kept in, besides its own.
-      static: arguments to keep away from ``optax.inject_hyperparams``: their framework's default of 0 means off, and
-        an injected 0 is an array.
     """
 
     name: str
@@ -39,7 +37,6 @@ class Row(NamedTuple):
     decays: bool = False
     differentiable: bool = True
     formats: tuple[str, ...] = ()
-    static: tuple[str, ...] = ()
 
     def __call__(self, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
         return self.make(**kwargs)
@@ -48,7 +45,6 @@ class Row(NamedTuple):
 # What is special about a dialect with its defaults.
 SPECIAL = {
     "dynet": {"complex": False, "elementwise": False},  # clips by norm
-    "climin": {"static": ("momentum", "step_adapt", "step_rate_min", "step_rate_max")},
 }
 
 
@@ -57,8 +53,7 @@ def plain(name):
     constructor = dialects.TABLE[name].constructor
     arguments = inspect.signature(constructor).parameters.values()
     required = {p.name: 0.01 for p in arguments if p.default is p.empty}
-    off = tuple(p.name for p in arguments if type(p.default) in (int, float) and p.default == 0)
-    return Row(name, partial(constructor, **required), **({"static": off} | SPECIAL.get(name, {})))
+    return Row(name, partial(constructor, **required), **SPECIAL.get(name, {}))
 
 
 def gains(learning_rate, increase=0.05):
@@ -69,7 +64,7 @@ def row(dialect, **options):
     return partial(dialects.TABLE[dialect].constructor, **options)
 
 
-def stored(row, storage, momentum_storage="float32"):
+def stored(row, storage, momentum_storage=None):
     """A row that keeps its state in a shorter format."""
     make, given = getattr(row.make, "func", row.make), getattr(row.make, "keywords", {})
 
@@ -80,9 +75,9 @@ def stored(row, storage, momentum_storage="float32"):
     return row._replace(
         name=f"{row.name}-{storage}",
         make=partial(short, **given),
-        complex=row.complex and (momentum_storage == "float32" or row.name.startswith("pytorch")),
+        complex=row.complex and (momentum_storage is None or row.name.startswith("pytorch")),
         differentiable=False,
-        formats=(storage, momentum_storage),
+        formats=tuple(filter(None, (storage, momentum_storage))),
     )
 
 

@@ -274,7 +274,7 @@ def test_multi_steps(row):
 
 def injected(row):
     make, kwargs = getattr(row.make, "func", row.make), getattr(row.make, "keywords", {})
-    return optax.inject_hyperparams(make, static_args=row.static)(**kwargs)
+    return optax.inject_hyperparams(make)(**kwargs)
 
 
 @all_rows

@@ -83,10 +83,10 @@ def test_centered_updates_equal_float64_over_ten_thousand_steps(decay, jit):
 def test_centered_recurrence_is_the_difference_of_the_moments(decay):
     with jax.enable_x64(True):
         gradients = 1 + np.random.default_rng(0).standard_normal((200, 5))
-        for initial_value, bias_correction in ((0.0, False), (1.0, False), (0.0, True)):
-            tx = scale_by_rms(decay, centered=True, initial_value=initial_value, bias_correction=bias_correction)
+        for initial_scale, bias_correction in ((0.0, False), (1.0, False), (0.0, True)):
+            tx = scale_by_rms(decay, centered=True, initial_scale=initial_scale, bias_correction=bias_correction)
             _, nu = updates_of(tx, jnp.asarray(gradients))
-            v, m = np.full(5, initial_value), np.zeros(5)
+            v, m = np.full(5, initial_scale), np.zeros(5)
             for t, g in enumerate(gradients, start=1):
                 v, m = decay * v + (1 - decay) * g**2, decay * m + (1 - decay) * g
                 weight = 1 - decay**t if bias_correction else 1.0

@@ -68,7 +68,7 @@ def options(draw):
         "storage": "float32" if bare else draw(st.sampled_from(["float32", "bfloat16", "uint8"])),
     }
     start = 0.0 if bare else draw(st.sampled_from([0.0, 1.0, 1e-10]))
-    out |= {"bias_correction": True} if draw(st.booleans()) else {"initial_value": start}
+    out |= {"bias_correction": True} if draw(st.booleans()) else {"initial_scale": start}
     if draw(st.booleans()):
         out["momentum"] = draw(st.sampled_from([0.5, 0.9, 0.99]))
         out["nesterov"] = draw(st.booleans())
@@ -276,7 +276,7 @@ def scaled(c):
     o = c.setup.options
     if c.setup.row or o["eps"] or o["eps_root"] or {"floor", "l2"} & o.keys():
         return
-    if o["storage"] != "float32" or o.get("initial_value"):
+    if o["storage"] != "float32" or o.get("initial_scale"):
         return
     # A variance is far below the squares that it is of, down to 2^-96 of them; nothing may become subnormal.
     low, high = (2, 12) if o["centered"] else (-12, 12)

@@ -207,11 +207,11 @@ def test_a_parameter_without_gradients_has_no_state_until_told_what_it_starts_fr
     drive(opt, parameters, [{n: x for n, x in g.items() if n != "head.bias"} for g in rare])
     state_dict = opt.state_dict()
     assert state_dict["state"][list(parameters).index("head.weight")]["step"] == 6
-    with pytest.raises(ValueError, match=r"got none of head\.bias, which no gradient has reached: pass initial_value"):
+    with pytest.raises(ValueError, match=r"got none of head\.bias, which no gradient has reached: pass initial_scale"):
         pytorch.read(state_dict, parameters)
     with pytest.raises(ValueError, match=r"got no shape of head\.bias"):
-        pytorch.read(state_dict, list(parameters), initial_value=1.0)
-    slots = pytorch.read(state_dict, parameters, as_flax, initial_value=1.0)
+        pytorch.read(state_dict, list(parameters), initial_scale=1.0)
+    slots = pytorch.read(state_dict, parameters, as_flax, initial_scale=1.0)
     assert slots.count == 9
     np.testing.assert_array_equal(slots.mean_square["head"]["bias"], np.ones(3, np.float32))
     np.testing.assert_array_equal(slots.momentum["head"]["bias"], np.zeros(3, np.float32))
@@ -402,7 +402,7 @@ def test_positions_may_be_names():
 
 def test_a_fresh_optimizer_has_made_no_steps():
     fresh = {"state": {}, "param_groups": [GROUP | {"params": [0, 1]}]}
-    slots = pytorch.read(fresh, SHAPES, initial_value=1.0)
+    slots = pytorch.read(fresh, SHAPES, initial_scale=1.0)
     assert slots.count == 0
     assert slots.mean_square["a"].tolist() == np.ones((2, 3)).tolist()
 

@@ -81,7 +81,7 @@ NUMBERS = {
     "eps as text": (partial(rmsprop, 0.1, eps="1e-8"), TypeError, "eps must be a number, got eps='1e-8': "),
     "eps as a flag": (partial(rmsprop, 0.1, eps=True), TypeError, "eps must be a number, got eps=True"),
     "a dialect's negative eps": (partial(dialects.keras, epsilon=-1), ValueError, "epsilon must .* got epsilon=-1"),
-    "a negative start": (partial(rmsprop, 0.1, initial_value=-1.0), ValueError, "initial_value must .* got .*=-1.0"),
+    "a negative start": (partial(rmsprop, 0.1, initial_scale=-1.0), ValueError, "initial_scale must .* got .*=-1.0"),
     "a negative floor": (partial(rmsprop, 0.1, floor=-1.0), ValueError, "floor must .* got floor=-1.0: .* None"),
     "a momentum of 1": (partial(rmsprop, 0.1, momentum=1.0), ValueError, r"momentum must be in \[0, 1\), got .*=1.0"),
     "a negative momentum": (partial(rmsprop, 0.1, momentum=-0.9), ValueError, "got momentum=-0.9: .* no buffer"),
@@ -128,9 +128,9 @@ TOGETHER = {
         "weight_decay_mask has a meaning only with weight_decay, got weight_decay=None",
     ),
     "two starts": (
-        partial(scale_by_rms, initial_value=1.0, bias_correction=True),
+        partial(scale_by_rms, initial_scale=1.0, bias_correction=True),
         ValueError,
-        "bias_correction=True with initial_value=1.0: drop one",
+        "bias_correction=True with initial_scale=1.0: drop one",
     ),
     "two clips": (
         partial(dialects.keras, clipnorm=1.0, clipvalue=1.0),

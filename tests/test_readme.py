@@ -173,4 +173,4 @@ def test_the_steps_that_the_text_quotes():
     beside, under = first_update(decay=0.0, eps=1e-3, eps_root=0.0), first_update(decay=0.0, eps_root=1e-3)
     assert round(beside / under) == 16
     assert [round(first_update(decay=decay, eps_root=0.0)) for decay in (0.9, 0.99)] == [3, 10]
-    assert first_update(initial_value=1.0, eps_root=0.0, decay=0.99) == pytest.approx(1e-3, rel=0.01)
+    assert first_update(initial_scale=1.0, eps_root=0.0, decay=0.99) == pytest.approx(1e-3, rel=0.01)

@@ -184,7 +184,7 @@ def _subtracting(epsilon: Any, inner: optax.GradientTransformation) -> optax.Gra
     def one(x: Any, g: Any) -> Any:
         if x is None:
             return None
-        share = _numbers.cast(epsilon, _numbers.real(x.dtype)) * jnp.abs(x / g) ** 2
+        share = _numbers.cast(epsilon, _numbers.real(x.dtype)) * jnp.abs(x / g.astype(x.dtype)) ** 2
         return jnp.where((x == 0) | (share >= 1), 0, x / jnp.sqrt(1 - share).astype(x.dtype))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
