@@ -43,10 +43,11 @@ def add_weight_decay(
     """
     if weight_decay is None:
         return None
-    if isinstance(mask, jax.Array):
+    # A function that optax.inject_hyperparams takes for a schedule arrives as its value, too.
+    if isinstance(mask, bool | jax.Array):
         raise TypeError(
-            f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: "
-            "optax.inject_hyperparams takes any function for a schedule, unless static_args names it."
+            f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: leave it out to decay "
+            "all, and name a function in static_args of optax.inject_hyperparams."
         )
     factors = (weight_decay, *times)
     scheduled = any(map(callable, factors))

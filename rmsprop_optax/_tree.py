@@ -111,7 +111,7 @@ def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransfor
     on = [link for link in links if link is not None]
     if len(on) == 1:
         return in_float32(on[0])
-    inner = optax.with_extra_args_support(optax.chain(*on))
+    inner = in_float32(optax.chain(*on))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         if type(state) is not tuple or len(state) != len(on):
@@ -119,7 +119,7 @@ def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransfor
             raise TypeError(f"the state must be a tuple of {len(on)}, a part for each link, got {came}: {OTHER}.")
         return inner.update(updates, state, params, **extra_args)
 
-    return in_float32(optax.GradientTransformationExtraArgs(inner.init, update))
+    return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
 def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:

@@ -91,7 +91,7 @@ def test_a_sharded_array_is_updated_where_it_is(spec, dtype, storage):
     [
         ({"momentum": 0.9}, 8),
         ({"momentum": 0.9, "momentum_storage": "bfloat16"}, 4),
-        ({"momentum": 0.9, "lr_in_momentum": False, "eps": 1e-8, "eps_root": 0.0, "l2": 1e-4}, 8),
+        ({"momentum": 0.9, "lr_in_momentum": False, "eps_in_sqrt": False, "l2": 1e-4}, 8),
         ({"momentum": 0.9, "nesterov": True}, 8),
         ({"floor": 1e-3, "weight_decay": 0.1}, 0),
         ({"bias_correction": True}, 0),

@@ -334,7 +334,7 @@ def test_options_may_change(case):
 
 def test_from_one_place_of_the_rate_to_the_other_with_the_rate():
     """Without epsilons and with a constant rate the two are one rule, in other units of the buffer."""
-    inside, outside = (rmsprop(0.03, eps_root=0.0, momentum=0.9, lr_in_momentum=first) for first in (True, False))
+    inside, outside = (rmsprop(0.03, eps=0.0, momentum=0.9, lr_in_momentum=first) for first in (True, False))
     for before, after in ((inside, outside), (outside, inside)):
         params, state = trained(before, PARAMS)
         stayed, _ = trained(before, params, 6, 12, state)

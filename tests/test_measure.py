@@ -37,12 +37,16 @@ def trained(tx, steps=5, params=PARAMS, make=gradients):
 FIFTH = float(RATE(4))
 CASES = {
     "optax": (rmsprop(0.1), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
-    "both": (rmsprop(0.1, eps=1e-2, eps_root=1e-3), lambda nu: 0.1 / (np.sqrt(nu + 1e-3) + 1e-2), 0.1),
+    "both": (
+        dialects.neon(learning_rate=0.1, decay_rate=0.9, epsilon=1e-2),
+        lambda nu: 0.1 / (np.sqrt(nu + 1e-2) + 1e-2),
+        0.1,
+    ),
     "schedule": (rmsprop(RATE, momentum=0.9), lambda nu: FIFTH / np.sqrt(nu + 1e-8), FIFTH),
     "pytorch": (dialects.pytorch(0.1, momentum=0.9, eps=1e-3), lambda nu: 0.1 / (np.sqrt(nu) + 1e-3), 0.1),
     "decays": (rmsprop(0.1, l2=0.1, weight_decay=0.1), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
     "tf1": (dialects.tf1(0.1, epsilon=1e-2), lambda nu: 0.1 / np.sqrt(nu + 1e-2), 0.1),
-    "centered": (rmsprop(0.1, centered=True, eps_root=1e-4), lambda nu: 0.1 / np.sqrt(nu + 1e-4), 0.1),
+    "centered": (rmsprop(0.1, centered=True, eps=1e-4), lambda nu: 0.1 / np.sqrt(nu + 1e-4), 0.1),
     "corrected": (rmsprop(0.1, bias_correction=True), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
     "floor": (rmsprop(0.1, floor=0.5), lambda nu: 0.1 / np.maximum(np.sqrt(nu + 1e-8), 0.5), 0.1),
     "clipped": (
@@ -118,7 +122,7 @@ def test_the_updates_are_those_without_measures(case):
 
 
 def test_sizes_and_shares():
-    tx = measured(rmsprop(0.1, eps_root=1e-2))
+    tx = measured(rmsprop(0.1, eps=1e-2))
     updates, state = trained(tx, 3)
     layer, grads = state.layers["b"], gradients(2)["b"]
     for x, found in ((grads, layer.gradient), (updates["b"], layer.update), (PARAMS["b"], layer.parameter)):

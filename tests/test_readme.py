@@ -170,7 +170,7 @@ def test_the_steps_that_the_text_quotes():
         return float(tx.update(g, tx.init(g))[0])
 
     # decay 0 makes the mean square 1e-6 at once
-    beside, under = first_update(decay=0.0, eps=1e-3, eps_root=0.0), first_update(decay=0.0, eps_root=1e-3)
+    beside, under = first_update(decay=0.0, eps=1e-3, eps_in_sqrt=False), first_update(decay=0.0, eps=1e-3)
     assert round(beside / under) == 16
-    assert [round(first_update(decay=decay, eps_root=0.0)) for decay in (0.9, 0.99)] == [3, 10]
-    assert first_update(initial_scale=1.0, eps_root=0.0, decay=0.99) == pytest.approx(1e-3, rel=0.01)
+    assert [round(first_update(decay=decay, eps=0.0)) for decay in (0.9, 0.99)] == [3, 10]
+    assert first_update(initial_scale=1.0, eps=0.0, decay=0.99) == pytest.approx(1e-3, rel=0.01)

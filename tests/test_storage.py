@@ -87,7 +87,7 @@ def test_a_signed_format_holds_both_signs_alike():
 # Streams, against exact arithmetic
 
 
-short = functools.cache(functools.partial(scale_by_rms, eps_root=0.0))
+short = functools.cache(functools.partial(scale_by_rms, eps=0.0))
 
 
 @functools.cache

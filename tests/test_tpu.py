@@ -98,7 +98,7 @@ def test_a_sharded_tree_is_one_kernel_a_leaf(topology, storage):
     [
         ({"momentum": 0.9}, 22),
         ({"momentum": 0.9, "momentum_storage": "bfloat16"}, 18),
-        ({"momentum": 0.9, "lr_in_momentum": False, "eps": 1e-8, "eps_root": 0.0, "l2": 1e-4}, 22),
+        ({"momentum": 0.9, "lr_in_momentum": False, "eps_in_sqrt": False, "l2": 1e-4}, 22),
         ({"floor": 1e-3, "weight_decay": 0.1}, 14),
         ({"centered": True}, 30),
     ],

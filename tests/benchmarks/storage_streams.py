@@ -36,7 +36,7 @@ is `RMSprop8bit` on a CPU: 256 entries share a scale, and what is less than 1.5e
 2e-5 of it. Its kernel for CUDA looks for the nearest number instead, which the last column does, too.
 """
 
-ours = functools.cache(functools.partial(rmsprop_optax.scale_by_rms, eps_root=0.0))
+ours = functools.cache(functools.partial(rmsprop_optax.scale_by_rms, eps=0.0))
 theirs = functools.cache(functools.partial(optax.scale_by_rms, eps=0.0))
 
 

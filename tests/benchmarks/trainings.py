@@ -28,7 +28,7 @@ from rmsprop_optax.demo.text import CHARACTERS, CONTEXT, GRU, text
 
 STORAGES = {
     "float32": {},
-    "float32, nudged": {"eps_root": 1.001e-8},
+    "float32, nudged": {"eps": 1.001e-8},
     "bfloat16": {"storage": "bfloat16"},
     "uint8": {"storage": "uint8"},
     "uint8, momentum bfloat16": {"storage": "uint8", "momentum_storage": "bfloat16"},
