@@ -44,20 +44,6 @@ def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def settled(state):
-    """A state whose means are divided as ``write`` does it: ``mu`` is the nearest number to the sum."""
-
-    def divided(s):
-        if not isinstance(s, ScaleByRmsState) or s.mu is None:
-            return s
-        wide = jax.tree.map(lambda mu, rest: np.asarray(mu).astype(complex) + np.asarray(rest), s.mu, s.mu_rest)
-        wide = jax.tree.map(lambda x, mu: x if jnp.iscomplexobj(mu) else x.real, wide, s.mu)
-        mu = jax.tree.map(lambda x, mu: x.astype(mu.dtype), wide, s.mu)
-        return s._replace(mu=mu, mu_rest=jax.tree.map(lambda x, mu: (x - mu).astype(mu.dtype), wide, mu))
-
-    return jax.tree.map(divided, state, is_leaf=lambda x: isinstance(x, ScaleByRmsState))
-
-
 OPTIONS = {
     "plain": {},
     "momentum": {"momentum": 0.9},
@@ -91,7 +77,7 @@ def test_what_is_read_and_written_is_the_same_state(place, options):
     tx = PLACES[place](functools.partial(rmsprop, RATE, **OPTIONS[options]))
     _, state = trained(tx, PARAMS)
     found = interop.read(state)
-    same(interop.write(tx.init(PARAMS), found), settled(state))
+    same(interop.write(tx.init(PARAMS), found), state)
     if place != "MultiSteps":  # half as many steps
         assert found.count == 6
     if place in ("bare", "partition"):
@@ -112,7 +98,7 @@ def test_other_dtypes(make, dtype):
     params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
     tx = make(0.1, momentum=0.9, centered=True)
     _, state = trained(tx, params)
-    same(interop.write(tx.init(params), interop.read(state)), settled(state))
+    same(interop.write(tx.init(params), interop.read(state)), state)
 
 
 def test_a_complex_parameter_of_pytorch_has_a_mean_square_for_each_part():
@@ -136,13 +122,7 @@ def test_a_variance_far_below_the_squared_mean_survives(ratio):
     for _ in range(50):
         _, state = tx.update(jnp.asarray(ratio + rng.standard_normal(1000), jnp.float32), state)
     written = interop.write(tx.init(params), interop.read(state))
-    same(written, settled(state))
-    same(interop.write(tx.init(params), interop.read(written)), written)
-    # The mean is divided otherwise: what comes differs by roundings, of a last place or two.
-    for _ in range(50):
-        g = jnp.asarray(ratio + rng.standard_normal(1000), jnp.float32)
-        (there, written), (here, state) = tx.update(g, written), tx.update(g, state)
-        np.testing.assert_allclose(there, here, rtol=5e-7)
+    same(written, state)
 
 
 def test_flax_optimizers_as_a_whole():

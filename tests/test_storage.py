@@ -266,7 +266,7 @@ def test_a_choice_for_each_leaf():
 
 def test_an_initial_scale_is_rounded_to_nearest():
     tx = with_storage(dialects.tf1(0.1))
-    assert float(storage.decode(jnp.zeros(1), optax.tree.get(tx.init(jnp.zeros(1)), "nu"))[1][0]) == 1.0
+    assert float(storage.decoded(optax.tree.get(tx.init(jnp.zeros(1)), "nu"))[0]) == 1.0
     assert with_storage(dialects.dl4j(epsilon=1e-8)).init(jnp.zeros(1)) is not None
 
 
