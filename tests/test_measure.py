@@ -1,4 +1,4 @@
-"""Measures against what they say they are, and wherever an optimizer may stand."""
+"""Measures equal their definitions, in every wrapper of an optimizer."""
 
 import functools
 import gc
@@ -36,7 +36,7 @@ def trained(tx, steps=5, params=PARAMS, make=gradients):
     return updates, state
 
 
-# Each with the effective learning rate of an entry with this mean square in step 5, and the learning rate itself.
+# Name → optimizer, effective learning rate at a mean square in step 5, and learning rate in step 5.
 FIFTH = float(RATE(4))
 CASES = {
     "optax": (rmsprop(0.1), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
@@ -97,7 +97,7 @@ def test_effective_learning_rates_of_single_entries(case):
 
 
 def test_the_median_of_many_entries_is_not_that_of_a_column():
-    # Rows and columns of a power of two, which even steps would fall in with.
+    # With rows and columns of a power of two, even steps would sample one column.
     params = {"w": jnp.ones((256, 64))}
     size = np.broadcast_to(10.0 ** np.arange(-2, 2, 1 / 16), (256, 64))
     for scales in (size, size.reshape(64, 256).T):
@@ -120,7 +120,7 @@ def test_the_state_can_be_donated():
 def test_the_updates_are_those_without_measures(case):
     tx = CASES[case][0]
     (updates, state), (expected, inner) = trained(measured(tx)), trained(tx)
-    # XLA may fuse the two programs in other ways: the last bit.
+    # XLA may fuse the two programs differently: the last bit may differ.
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), (updates, state.inner), (expected, inner))
 
 

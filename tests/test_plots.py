@@ -1,4 +1,4 @@
-"""Figures carry the numbers that they are given, and say what they are."""
+"""Figures show the given numbers and label them."""
 
 import io
 
@@ -45,7 +45,7 @@ def test_curves_of_one_seed_are_its_numbers():
 
 
 def test_the_scale_of_accuracies_can_be_followed_back():
-    """As a mouse does that reads or zooms them."""
+    """Matplotlib needs the inverse to show the position of the mouse and to zoom."""
     there = plots.curves({"keras": rows([1.0])}, title="title").axes[2].yaxis.get_transform()
     accuracies = np.array([0.0, 0.5, 0.9, 0.99, 1.0])
     np.testing.assert_allclose(there.inverted().transform(there.transform(accuracies)), accuracies, atol=1e-12)
@@ -85,7 +85,7 @@ def test_a_gap_is_left_where_a_seed_has_no_number():
     [axes] = figure.axes
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.5, NAN, NAN, 2.0])
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    # On a logarithmic scale a band reaches down to the least that there is.
+    # On a logarithmic scale, the band reaches down to the smallest positive number.
     assert axes.collections[0].get_paths()[-1].vertices[:, 1].min() == 1.0
     figure.savefig(io.BytesIO())
 
@@ -104,7 +104,7 @@ MEASURES = ("gradient", "update", "parameter", "update_ratio", "lr_min", "lr_med
 
 
 def measures(names=LAYERS):
-    """As measure.scalars has them; the number says whose it is and when."""
+    """Rows as from measure.scalars; each number encodes its measure, array and step."""
     return [
         {"step": 10 * step}
         | {f"{m}/{k}": (1 + i + 10 * j) / 1e3 * step for i, m in enumerate(MEASURES) for j, k in enumerate(names)}
