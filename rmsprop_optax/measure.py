@@ -1,7 +1,7 @@
-"""What a person tuning RMSprop looks at, kept beside the state, array by array."""
+"""Measure what an optimizer does to each array: sizes of gradients and updates, effective learning rates, shares."""
 
-import functools
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,81 +9,83 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop_optax import _complex, _formats, _numbers, _paths
 from rmsprop_optax._columns import aligned
+from rmsprop_optax._paths import named, nodes
+from rmsprop_optax._probe import HUGE, TINY, mean_squares, probe, rates_at, sample, samples
 from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._tree import optimizer
 
+__all__ = ["Layer", "MeasuredState", "effective_rates", "measured", "report", "scalars"]
+
 
 class Layer(NamedTuple):
-    """The measures of one array of parameters, float32 scalars; NaN where there is nothing to measure.
+    """The measures of one array of parameters: float32 scalars, NaN if a measure does not exist.
+
+    The effective learning rate of an entry is the learning rate divided by the denominator of RMSprop.
 
     Attributes:
-      gradient: root mean square of the gradient that came in.
-      update: root mean square of the update that went out.
+      gradient: root mean square of the incoming gradient.
+      update: root mean square of the outgoing update.
       parameter: root mean square of the parameter before the update.
-      learning_rate: what multiplies a normalised gradient in this step; ``1 + momentum`` times that with Nesterov's.
-      lr_min: the least effective learning rate of its entries, ``learning_rate / denominator``.
-      lr_median: their median, of 128 entries at most, evenly spread.
-      lr_max: the largest.
-      below_eps: the share of entries whose root mean square is less than the epsilons, 0 to 1.
-      silent: the share of entries that no gradient has reached, 0 to 1.
-      warm_up: what the initial value still weighs in the mean square, ``decay^t``, 1 to 0.
+      learning_rate: factor of a normalised gradient in this step; with Nesterov momentum, ``1 + momentum`` times that.
+      lr_min: smallest effective learning rate of the entries.
+      lr_median: median effective learning rate of the entries, from a sample of at most 128.
+      lr_max: largest effective learning rate of the entries.
+      below_eps: share of entries whose root mean square is smaller than epsilon, 0 to 1.
+      silent: share of entries whose mean square is 0 (no gradient yet), 0 to 1.
+      warm_up: weight of the initial value in the mean square, ``decay^t``, from 1 down to 0.
     """
 
-    gradient: Any
-    update: Any
-    parameter: Any
-    learning_rate: Any
-    lr_min: Any
-    lr_median: Any
-    lr_max: Any
-    below_eps: Any
-    silent: Any
-    warm_up: Any
+    gradient: jax.Array
+    update: jax.Array
+    parameter: jax.Array
+    learning_rate: jax.Array
+    lr_min: jax.Array
+    lr_median: jax.Array
+    lr_max: jax.Array
+    below_eps: jax.Array
+    silent: jax.Array
+    warm_up: jax.Array
 
 
 class MeasuredState(NamedTuple):
     """The state of :func:`measured`.
 
     Attributes:
-      step: int32 scalar, the updates so far.
-      layers: name of an array → :class:`Layer`, as of the last measured step.
-      inner: the optimizer's.
+      step: int32 scalar, the number of updates so far.
+      layers: name of each array → its :class:`Layer` at the last measured step.
+      inner: the state of the measured optimizer.
     """
 
-    step: Any
+    step: jax.Array
     layers: dict[str, Layer]
-    inner: Any
+    inner: optax.OptState
 
 
-_SAMPLE = 128  # to sort more takes longer than all else
-# Gradients that no clipping touches, and mean squares between which float32 has room.
-_TINY, _HUGE = 1e-12, 1e20
+_SAMPLE = 128  # sorting more entries would dominate the cost
 
 
 def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.GradientTransformationExtraArgs:
-    """Let an optimizer keep measures of its gradients, updates, parameters and effective learning rates.
+    """Measure the gradients, updates, parameters and effective learning rates of an optimizer.
 
-    The updates are those of the optimizer. The effective learning rates come from the optimizer itself: it
-    is asked for the update of a tiny gradient at the least, the median and the largest mean square of each array, with
-    its buffers empty; so they hold for every dialect, epsilon and schedule.
+    The updates stay the same. The effective learning rates come from the optimizer itself, so they hold for every
+    dialect, epsilon and schedule: for each array, the optimizer updates a tiny gradient at the smallest, median and
+    largest mean square, with empty momentum buffers.
 
-    A step of the demo's training, 5 ms on a CPU, takes up to 3 % longer with measures at every step, 7 % on a busy
-    machine, and less than 5 % longer with measures at every fifth (``tests/benchmarks/measured.md``).
+    Cost in the demo's training (5 ms a step on a CPU): up to 3 % with measures at every step (7 % on a busy machine),
+    less than 5 % with measures at every fifth step (``tests/benchmarks/measured.md``).
 
     Args:
-      tx: an optimizer of ours or a chain that holds one. Inside ``optax.MultiSteps``, which passes on every k-th
-        gradient, and not around it.
-      every: measure at every so many steps, from the first on; between them the measures stay.
+      tx: an optimizer of this package or a chain with one. With ``optax.MultiSteps``, which calls its optimizer every
+        k-th gradient, measure inside: ``optax.MultiSteps(measured(tx), k)``.
+      every: number of steps between measures, at least 1. The first step is measured.
 
     Returns:
-      The transformation, with a :class:`MeasuredState` of which :func:`scalars` and :func:`report` make something to
-      read.
+      A transformation with a :class:`MeasuredState`. Read the state with :func:`scalars` or :func:`report`.
 
     Raises:
-      ValueError: ``every`` is no whole number above 0.
-      TypeError: ``tx`` is no transformation.
+      ValueError: ``every`` is not a whole number above 0.
+      TypeError: ``tx`` is not a transformation.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -94,26 +96,29 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
       >>> [round(float(x), 4) for x in (layer.update, layer.learning_rate, layer.lr_min, layer.lr_max)]
       [0.3162, 0.1, 0.0316, 0.3162]
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ValueError(f"every must be a whole number above 0, got every={every!r}.")
+    _check_count("every", every)
     tx = optimizer(tx)
 
-    def init(params):
-        return MeasuredState(jnp.zeros([], jnp.int32), _nothing(_paths.named(params)), tx.init(params))
+    def init(params: optax.Params) -> MeasuredState:
+        return MeasuredState(jnp.zeros([], jnp.int32), _unmeasured(named(params)), tx.init(params))
 
-    def update(updates, state, params=None, **extra_args):
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, MeasuredState]:
         new, inner = tx.update(updates, state.inner, params, **extra_args)
 
-        def measure(layers):
-            sizes = {"gradient": updates, "update": new, "parameter": params}
-            rms = {name: {k: _rms(x) for k, x in _paths.named(tree).items()} for name, tree in sizes.items()}
+        def measure(layers: dict[str, Layer]) -> dict[str, Layer]:
+            trees = {"gradient": updates, "update": new, "parameter": params}
+            sizes = {field: {name: _rms(x) for name, x in named(tree).items()} for field, tree in trees.items()}
             rates = _rates(tx, updates, state.inner, inner, extra_args)
-            none = {"warm_up": jnp.full((), jnp.nan, jnp.float32)}  # an array without a mean square
-            found = {k: {name: of[k] for name, of in rms.items() if k in of} | rates.get(k, none) for k in layers}
-            for k in rates:
-                steps = jnp.where(state.step > 0, every, 1)
-                found[k]["warm_up"] = layers[k].warm_up * found[k]["warm_up"] ** steps
-            return {k: nothing._replace(**found[k]) for k, nothing in _nothing(layers).items()}
+            steps = jnp.where(state.step > 0, every, 1)
+            measures = _unmeasured(layers)
+            for name, layer in measures.items():
+                found = {field: of[name] for field, of in sizes.items() if name in of} | rates.get(name, {})
+                # The optimizer says what one step keeps of a mean square; arrays without a mean square have no warm-up.
+                found["warm_up"] = layers[name].warm_up * found["warm_up"] ** steps if name in rates else _nan()
+                measures[name] = layer._replace(**found)
+            return measures
 
         layers = jax.lax.cond(state.step % every == 0, measure, lambda layers: layers, state.layers)
         return new, MeasuredState(optax.safe_increment(state.step), layers, inner)
@@ -121,18 +126,18 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def scalars(state: Any) -> dict[str, float]:
-    """The measures as a flat dict of numbers, for TensorBoard, W&B, clu and their like.
+def scalars(state: optax.OptState) -> dict[str, float]:
+    """Return the measures as a flat dict of numbers, for loggers such as TensorBoard, W&B or clu.
 
     Args:
-      state: any that holds a :class:`MeasuredState`, an ``nnx.Optimizer`` or a ``TrainState`` too.
+      state: a tree with a :class:`MeasuredState`, such as a ``TrainState`` or an ``nnx.Optimizer``.
 
     Returns:
-      ``"gradient/encoder/kernel"`` and so on → a number, with ``update_ratio``, the update over the parameter,
-      besides the fields of :class:`Layer`; and ``step``. What could not be measured is left out.
+      ``step``, and a number for each measure and array under ``"gradient/encoder/kernel"`` and so on: the fields of
+      :class:`Layer`, and ``update_ratio``, the update divided by the parameter. Measures that are NaN are left out.
 
     Raises:
-      ValueError: there is no such state in it.
+      ValueError: ``state`` has no :class:`MeasuredState`.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -142,10 +147,10 @@ def scalars(state: Any) -> dict[str, float]:
       >>> found["step"], round(found["update_ratio/w"], 3)
       (1, 0.316)
     """
-    states = _paths.nodes(state, MeasuredState)
+    states = nodes(state, MeasuredState)
     if not states:
-        raise ValueError("measures are kept by measured(tx), got a state without them: wrap the optimizer.")
-    found: dict[str, Any] = {"step": int(jax.tree.leaves(states[0].step)[0])}
+        raise ValueError("the state must hold a MeasuredState, got one without: wrap the optimizer, measured(tx).")
+    found: dict[str, float] = {"step": int(jax.tree.leaves(states[0].step)[0])}
     for measured_state in states:
         for name, layer in measured_state.layers.items():
             values = {field: float(jax.tree.leaves(x)[0]) for field, x in layer._asdict().items()}
@@ -156,23 +161,33 @@ def scalars(state: Any) -> dict[str, float]:
 
 
 def effective_rates(
-    tx: optax.GradientTransformation, state: Any, params: optax.Params, *, entries: int = 1024, **extra_args: Any
+    tx: optax.GradientTransformation,
+    state: optax.OptState,
+    params: optax.Params,
+    *,
+    entries: int = 1024,
+    **extra_args: Any,
 ) -> dict[str, np.ndarray]:
-    """The effective learning rates of single entries in the next step, for a histogram of each array.
+    """Return the effective learning rates of single entries in the next step, for a histogram of each array.
 
-    They come from the optimizer, as :func:`measured` has them, and cost no more than a few steps; call it now and then,
-    outside of the training step.
+    The rates come from the optimizer, as in :func:`measured`. A call costs as much as a few steps. Call it outside the
+    jitted training step, for example once an epoch.
 
     Args:
-      tx: an optimizer of ours or a chain that holds one, measured or not.
-      state: its state.
-      params: the parameters, of which only names and dtypes count.
-      entries: of an array at most, evenly spread; of a complex one both parts.
+      tx: an optimizer of this package or a chain with one, measured or not.
+      state: the state of ``tx``.
+      params: the parameters. Only their names and dtypes matter.
+      entries: largest number of entries of an array, at least 1. A larger array is sampled; the real and imaginary
+        parts of a complex entry are sampled as two.
       extra_args: for ``tx.update``.
 
     Returns:
-      Name of an array with a mean square → float32 [entries]. Above 1e10 where neither a gradient nor an epsilon bounds
-      it.
+      Name of each array with a mean square → float32 [entries]. A rate above 1e10 means that neither a gradient nor an
+      epsilon bounds it.
+
+    Raises:
+      ValueError: ``entries`` is not a whole number above 0, or ``state`` has no mean square.
+      TypeError: ``tx`` is not a transformation.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -182,16 +197,19 @@ def effective_rates(
       >>> effective_rates(tx, state, params)["w"]
       array([0.2 , 0.02], dtype=float32)
     """
-    found, sizes = _effective_rates(state, params, extra_args, tx=tx, entries=entries)
-    return {name: np.asarray(rates)[: sizes[name].shape[0]] for name, rates in found.items()}
-
-
-@functools.partial(jax.jit, static_argnames=("tx", "entries"))
-def _effective_rates(state, params, extra_args, *, tx, entries):
-    values, _, at = _asked(optimizer(tx), params, state, state, extra_args)
-    samples = {name: _sampled(nu, entries) for name, nu in values.items()}
-    most = max((x.size for x in samples.values()), default=0)
-    return _vmap(at, {name: jnp.resize(x, (most,)) for name, x in samples.items()}), samples
+    _check_count("entries", entries)
+    tx = optimizer(tx)
+    if not nodes(state, ScaleByRmsState):
+        raise ValueError(
+            "effective_rates needs a state with a ScaleByRmsState, got one without: give the state of an optimizer of "
+            "rmsprop_optax, such as rmsprop(0.1).init(params)."
+        )
+    nus = samples(state, entries)
+    # jax.jit keeps only a weak reference to tx.update: a second call compiles nothing, and tx can be freed.
+    _, rate = probe(tx._replace(update=jax.jit(tx.update)), params, state, nus, extra_args)
+    most = max((nu.size for nu in nus.values()), default=0)
+    rates = rates_at(rate, {name: jnp.resize(nu, (most,)) for name, nu in nus.items()})
+    return {name: np.asarray(found)[: nus[name].size] for name, found in rates.items()}
 
 
 _COLUMNS = {
@@ -209,18 +227,18 @@ _COLUMNS = {
 }
 
 
-def report(state: Any) -> str:
-    """The measures as a table, a line for each array, widths of a terminal.
+def report(state: optax.OptState) -> str:
+    """Return the measures as a table for a terminal, one line for each array.
 
     Args:
-      state: as for :func:`scalars`.
+      state: a tree with a :class:`MeasuredState`, such as a ``TrainState`` or an ``nnx.Optimizer``.
 
     Returns:
-      Root mean squares of gradient, update and parameter, and the ratio of the last two; the learning rate, and the
-      effective one of the entries; shares in percent.
+      Root mean squares of gradient, update and parameter; the ratio of update and parameter; the learning rate and the
+      effective learning rates; shares in percent. ``-`` stands for a measure that does not exist.
 
     Raises:
-      ValueError: as :func:`scalars`.
+      ValueError: ``state`` has no :class:`MeasuredState`.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -245,27 +263,44 @@ def _cell(field: str, x: float | None) -> str:
     return f"{x:.0%}" if field in ("below_eps", "silent", "warm_up") else f"{x:.3g}"
 
 
-def _nothing(names: Any) -> dict[str, Layer]:
-    # An array of its own for each, for what is one and the same cannot be donated.
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}.")
+
+
+def _unmeasured(names: Iterable[str]) -> dict[str, Layer]:
+    # Each field is an array of its own: one array in two fields could not be donated.
     start = dict.fromkeys(Layer._fields, math.nan) | {"warm_up": 1.0}
-    return {name: Layer(*(jnp.full((), x, jnp.float32) for x in start.values())) for name in names}
+    return {name: Layer(**{field: jnp.full((), x, jnp.float32) for field, x in start.items()}) for name in names}
+
+
+def _nan() -> jax.Array:
+    return jnp.full((), jnp.nan, jnp.float32)
 
 
 def _rms(x: jax.Array) -> jax.Array:
     square = jnp.square(jnp.abs(x).astype(jnp.float32))
-    return jnp.sqrt(square.mean()) if x.size else jnp.full((), jnp.nan, jnp.float32)
+    return jnp.sqrt(square.mean()) if x.size else _nan()
 
 
-def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> dict[str, dict[str, jax.Array]]:
-    """What the optimizer does to a tiny gradient at a few mean squares, array by array."""
-    values, kept, at = _asked(tx, updates, before, after, extra_args)
-    # The largest mean square has the least rate.
+def _rates(
+    tx: optax.GradientTransformationExtraArgs,
+    updates: optax.Updates,
+    before: optax.OptState,
+    after: optax.OptState,
+    extra_args: Mapping[str, Any],
+) -> dict[str, dict[str, jax.Array]]:
+    """Name of each array → those of its measures that depend on the mean square ``after`` the update."""
+    nus = mean_squares(after)
+    kept, rate_of = probe(tx, updates, before, nus, extra_args)
+    # The largest mean square has the smallest rate.
     points = {
-        name: jnp.stack([_HUGE, _TINY**2, nu.max(), jnp.median(_sampled(nu)), nu.min()]) for name, nu in values.items()
+        name: jnp.stack([HUGE, TINY**2, nu.max(), jnp.median(sample(nu, _SAMPLE)), nu.min()])
+        for name, nu in nus.items()
     }
     found = {}
-    for name, (huge, tiny, least, median, most) in _vmap(at, points).items():
-        rate, nu = huge * _HUGE**0.5, values[name]
+    for name, (huge, tiny, least, median, most) in rates_at(rate_of, points).items():
+        rate, nu = huge * HUGE**0.5, nus[name]
         found[name] = {
             "learning_rate": rate,
             "lr_min": least,
@@ -276,74 +311,3 @@ def _rates(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> 
             "warm_up": kept[name],
         }
     return found
-
-
-def _asked(tx: Any, updates: Any, before: Any, after: Any, extra_args: dict) -> tuple[dict, dict, Any]:
-    """The mean squares of ``after``, what of an old one is kept, and what gives effective rates at other ones."""
-    stored = {name: nu for state in _paths.nodes(after, ScaleByRmsState) for name, nu in _paths.named(state.nu).items()}
-    values = {name: _values(nu) for name, nu in stored.items()}
-    values = {name: nu for name, nu in values.items() if nu.size}
-    tiny = jax.tree.map(lambda u: jnp.full((), _TINY, _numbers.wide(u.dtype)), updates)
-    scalars = jax.tree.map(jnp.zeros_like, tiny)
-    fresh, paths = tx.init(scalars), {path for path, _ in jax.tree.leaves_with_path(scalars)}
-
-    def ask(nus: dict[str, Any], gradients: Any = tiny) -> tuple[dict, dict]:
-        """Mean squares after an update from ``nus``, and the sizes of the updates."""
-        state = _with(nus, fresh, before, paths)
-        u, state = tx.update(gradients, state, scalars, **extra_args)
-        moments = [_paths.named(node.nu) for node in _paths.nodes(state, ScaleByRmsState)]
-        nu = {name: _values(x).ravel()[0] for found in moments for name, x in found.items()}
-        return nu, {name: jnp.abs(x) for name, x in _paths.named(u).items()}
-
-    nu, _ = ask(dict.fromkeys(stored, _HUGE))
-    # A decay of 0 keeps nothing but the tiny gradient's square.
-    kept = {name: jnp.where(nu[name] < 1, 0.0, nu[name] / _HUGE) for name in values}
-
-    def at(nus):
-        """Effective learning rates at a mean square of each array, which is what becomes of an old one or of g²."""
-        old = {k: jnp.where(kept[k] > 0, x / jnp.where(kept[k] > 0, kept[k], 1), 0.0) for k, x in nus.items()}
-        sizes = {k: jnp.where(kept[k] > 0, _TINY, jnp.maximum(jnp.sqrt(x), _TINY)) for k, x in nus.items()}
-        gradients = jax.tree.map_with_path(
-            lambda path, g: jnp.asarray(sizes.get(_paths.name_of(path), g), g.dtype), tiny
-        )
-        _, u = ask(dict.fromkeys(stored, 0.0) | old, gradients)
-        return {name: u[name] / sizes[name] for name in values}
-
-    return values, kept, at
-
-
-def _vmap(function: Any, named: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    return jax.vmap(function)(named) if named else {}
-
-
-def _values(nu: Any) -> jax.Array:
-    """A mean square in float32, both parts of a complex one together."""
-    return jnp.stack([jnp.asarray(_formats.decoded(x), jnp.float32) for x in jax.tree.leaves(nu)])
-
-
-def _sampled(x: jax.Array, most: int = _SAMPLE) -> jax.Array:
-    x = x.ravel()
-    if x.size <= most:
-        return x
-    # Steps of the golden ratio, which fall in with no row and no column.
-    return x[(np.arange(most) * (5**0.5 - 1) / 2 % 1 * x.size).astype(int)]
-
-
-def _with(nus: dict[str, Any], fresh: Any, old: Any, paths: set) -> Any:
-    """A state for scalar parameters: fresh but for the mean squares, and for what is no parameter's, as counts."""
-
-    def moments(node):
-        if not isinstance(node, ScaleByRmsState):
-            return node
-
-        def leaf(path, x):
-            nu = jnp.asarray(nus[_paths.name_of(path)], jnp.float32)
-            return _complex.Components(nu, nu) if _complex.is_components(x) else nu
-
-        return node._replace(nu=jax.tree.map_with_path(leaf, node.nu, is_leaf=_complex.is_components))
-
-    def of_parameter(path):
-        return next(_paths.parameters_of(path, paths), None) is not None
-
-    state = jax.tree.map_with_path(lambda path, new, x: new if of_parameter(path) else x, fresh, old)
-    return jax.tree.map(moments, state, is_leaf=lambda x: isinstance(x, ScaleByRmsState))

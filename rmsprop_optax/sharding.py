@@ -1,41 +1,55 @@
-"""Where the arrays of an optimizer's state live: with their parameters, or divided further (ZeRO-1).
+"""Place the state of an optimizer: with the parameters, or divided over more devices (ZeRO-1).
 
-A state of ours has, for each parameter, arrays of its shape, whatever the storage; so it takes the parameter's
-sharding, and ``jax.jit`` does the rest.
+For each parameter, the states of this package hold arrays of the parameter's shape, in any storage format. Each array
+takes the sharding of its parameter.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding
+import optax
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax._paths import parameters_of
 
+__all__ = ["state_shardings"]
+
+_Path = tuple[Any, ...]
+
 
 def state_shardings(
-    tx: Any, params: Any, *, zero: str | tuple[str, ...] | None = None, mesh: Mesh | None = None
-) -> Any:
-    """The shardings of ``tx.init(params)``: each array's that of its parameter, all else replicated.
+    tx: optax.GradientTransformation | optax.MultiSteps,
+    params: optax.Params,
+    *,
+    zero: str | tuple[str, ...] | None = None,
+    mesh: Mesh | AbstractMesh | None = None,
+) -> optax.OptState:
+    """Return the shardings of ``tx.init(params)``.
 
-    For ``jax.jit(tx.init, out_shardings=…)``, for the shardings of a training step, and as the template of a restored
-    checkpoint. With ``zero`` each array of the state is split over more devices than its parameter, ZeRO-1: along its
-    largest dimension that the devices of these mesh axes divide, on top of the parameter's own sharding. An array
-    without such a dimension stays as its parameter is.
+    An array of the state that belongs to a parameter takes the parameter's sharding. Other arrays, such as counts, are
+    replicated. Use the result for ``jax.jit(tx.init, out_shardings=…)``, for the shardings of a training step, and in
+    the template of a checkpoint to restore.
+
+    With ``zero`` (ZeRO-1), each array is divided further, over the devices of these mesh axes. The largest dimension
+    that those devices divide evenly is split. An array without such a dimension keeps the parameter's sharding. Give
+    the ``out_shardings`` of a step for the parameters too: otherwise XLA may return them divided like the state.
 
     Args:
-      tx: any optimizer with ``init``, a chain, ``optax.masked``, ``partition`` or ``MultiSteps`` with one of ours too.
-      params: a tree of arrays, or of ``jax.ShapeDtypeStruct`` with shardings; an ``nnx.State`` and boxes of Linen's
-        alike.
-      zero: the mesh axis, or axes, that the state is divided over.
-      mesh: of the shardings, if no parameter has a ``NamedSharding`` to take it from.
+      tx: an optimizer with ``init``, also a chain, ``optax.masked``, ``optax.partition`` or ``optax.MultiSteps``.
+      params: a tree of arrays, or of ``jax.ShapeDtypeStruct`` with shardings; also an ``nnx.State`` or boxes of Linen.
+      zero: the mesh axis, or axes, to divide the state over.
+      mesh: the mesh of the result. By default the mesh of the first parameter with a ``NamedSharding``.
 
     Returns:
       A tree like the state, with a ``NamedSharding`` for each array.
 
     Raises:
-      ValueError: there is no mesh, or it has no such axis, or an abstract parameter has no sharding.
+      ValueError: there is no mesh, ``zero`` names an axis twice or an axis that the mesh lacks, or an abstract
+        parameter has no sharding.
+      TypeError: ``tx`` has no ``init``, ``mesh`` is not a mesh, or ``zero`` is not a name or a tuple of names.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -43,30 +57,29 @@ def state_shardings(
       >>> params = {"w": jax.ShapeDtypeStruct((8, 128), "float32", sharding=NamedSharding(mesh, P()))}
       >>> tx = rmsprop(0.1, storage="uint8")
       >>> shardings = state_shardings(tx, params, zero="data")
-      >>> tuple(shardings[1].nu["w"].spec)
+      >>> tuple(shardings[0].nu["w"].spec)
       (None, 'data')
       >>> state = jax.jit(tx.init, out_shardings=shardings)({"w": jax.numpy.ones((8, 128))})
 
     Source:
       Rajbhandari et al.: ZeRO: Memory Optimizations Toward Training Trillion Parameter Models, arXiv:1910.02054, 5.1.
     """
+    if not callable(getattr(tx, "init", None)):
+        raise TypeError(
+            f"tx must be an optimizer with init, got {type(tx).__name__}: call state_shardings(tx, params) with the "
+            "optimizer, not with its constructor or state."
+        )
     of_params = dict(jax.tree.leaves_with_path(params))
-    meshes = (getattr(getattr(leaf, "sharding", None), "mesh", None) for leaf in of_params.values())
-    mesh = mesh or next(filter(None, meshes), None)
-    axes = (zero,) if isinstance(zero, str) else tuple(zero or ())
-    if mesh is None:
-        raise ValueError("state_shardings needs a mesh, got parameters without a NamedSharding: pass mesh=….")
-    if unknown := [axis for axis in axes if axis not in mesh.shape]:
-        raise ValueError(f"zero must name axes of the mesh, {', '.join(mesh.axis_names)}, got {', '.join(unknown)}.")
-
+    mesh = _mesh(mesh, of_params)
+    axes = _axes(zero, mesh)
     unplaced = [path for path, leaf in of_params.items() if getattr(leaf, "sharding", leaf) is None]
     if unplaced:
         raise ValueError(
             f"each parameter must have a sharding, got none of {jax.tree_util.keystr(unplaced[0])}: give arrays, or "
-            "jax.ShapeDtypeStruct(shape, dtype, sharding=…); flax.linen.get_sharding makes them of Linen's boxes."
+            "jax.ShapeDtypeStruct(shape, dtype, sharding=…). For boxes of Linen, flax.linen.get_sharding makes them."
         )
 
-    def one(path, leaf):
+    def one(path: _Path, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
         sharding = getattr(_parameter(path, leaf, of_params), "sharding", None)
         spec = sharding.spec if isinstance(sharding, NamedSharding) else P()
         return NamedSharding(mesh, spec if sharding is None else _divided(spec, leaf.shape, axes, mesh))
@@ -74,14 +87,38 @@ def state_shardings(
     return jax.tree.map_with_path(one, jax.eval_shape(tx.init, params))
 
 
-def _parameter(path: tuple, leaf: Any, of_params: dict) -> Any:
-    """The parameter that an array of a state belongs to: its path ends as that one's, and the shape is the same."""
+def _mesh(mesh: Any, of_params: Mapping[_Path, Any]) -> Mesh | AbstractMesh:
+    meshes = (getattr(getattr(leaf, "sharding", None), "mesh", None) for leaf in of_params.values())
+    mesh = mesh or next(filter(None, meshes), None)
+    if mesh is None:
+        raise ValueError("state_shardings needs a mesh, got parameters without a NamedSharding: pass mesh=….")
+    if not isinstance(mesh, Mesh | AbstractMesh):
+        raise TypeError(
+            f"mesh must be a jax.sharding.Mesh, got mesh={mesh!r}: make one with jax.make_mesh((8,), ('data',)), and "
+            "name its axes in zero."
+        )
+    return mesh
+
+
+def _axes(zero: Any, mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+    names = [zero] if isinstance(zero, str) else [] if zero is None else zero
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"zero must be the name of a mesh axis or a tuple of names, got zero={zero!r}.")
+    if unknown := [name for name in names if name not in mesh.shape]:
+        raise ValueError(f"zero must name axes of the mesh, {', '.join(mesh.axis_names)}, got {', '.join(unknown)}.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"zero must name each mesh axis once, got zero={zero!r}: drop the repeated name.")
+    return tuple(names)
+
+
+def _parameter(path: _Path, leaf: jax.ShapeDtypeStruct, of_params: Mapping[_Path, Any]) -> Any:
+    """The parameter of an array of a state: the path of the array ends with the parameter's, and the shapes agree."""
     found = (of_params[key] for key in parameters_of(path, of_params))
     return next((param for param in found if jax.numpy.shape(param) == leaf.shape), None)
 
 
-def _divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh) -> P:
-    """``spec`` with the largest dimension that they divide split along ``axes`` too."""
+def _divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh | AbstractMesh) -> P:
+    """Add ``axes`` to ``spec`` at the largest dimension that they divide; axes that are in ``spec`` stay there."""
     names = [(name,) if isinstance(name, str) else tuple(name or ()) for name in spec]
     names += [()] * (len(shape) - len(names))
     axes = tuple(axis for axis in axes if not any(axis in name for name in names))

@@ -19,6 +19,7 @@ import rmsprop_optax
 from rmsprop_optax import dialects, plan, plots
 from rmsprop_optax.__main__ import main
 from rmsprop_optax.demo import data, memory, options, progress, report
+from rmsprop_optax.plots._axes import COLOURS
 
 QUICK = ["--epochs", "2", "--batch-size", "128"]
 
@@ -101,7 +102,7 @@ def check_output(output, folder):
 def check_picture(path):
     picture = imread(path)[..., :3]
     assert min(picture.shape[:2]) > 400
-    colours = plots._COLOURS[1:2] if path.name.startswith("rates") else plots._COLOURS[:2]
+    colours = COLOURS[1:2] if path.name.startswith("rates") else COLOURS[:2]
     for colour in colours:
         assert np.count_nonzero(np.all(picture == np.float32(to_rgb(colour)), axis=-1)) > 1000
 

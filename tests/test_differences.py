@@ -33,6 +33,7 @@ from rmsprop_optax.differences import (
     stream,
     words,
 )
+from rmsprop_optax.plots._axes import COLOURS
 
 PAIRS = list(itertools.combinations(TABLE, 2))
 BUFFERED = [name for name in TABLE if name not in _bufferless(TABLE)]
@@ -339,7 +340,7 @@ def test_a_plot_beside_the_numbers(capsys, tmp_path):
     assert out.endswith(f"The plot is in {tmp_path / 'both.png'}\n")
     picture = imread(tmp_path / "both.png")[..., :3]
     assert picture.shape[1] >= 900
-    for colour in plots._COLOURS[:2]:
+    for colour in COLOURS[:2]:
         assert np.count_nonzero(np.all(picture == np.float32(to_rgb(colour)), axis=-1)) > 1000
 
 

@@ -1,6 +1,8 @@
-"""Measures against what they say they are, and wherever an optimizer may stand."""
+"""Measures equal their definitions, in every wrapper of an optimizer."""
 
 import functools
+import gc
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +12,9 @@ import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
 
-from rmsprop_optax import dialects, rmsprop, storage, with_remainder
+from rmsprop_optax import dialects, rmsprop, with_remainder
 from rmsprop_optax.measure import Layer, MeasuredState, effective_rates, measured, report, scalars
+from rmsprop_optax.storage import decoded
 
 RATE = optax.linear_schedule(0.1, 0.01, 10)
 PARAMS = {"a": {"w": jnp.linspace(-1.0, 2.0, 60).reshape(5, 12)}, "b": jnp.full(7, 0.5)}
@@ -33,7 +36,7 @@ def trained(tx, steps=5, params=PARAMS, make=gradients):
     return updates, state
 
 
-# Each with the effective learning rate of an entry with this mean square in step 5, and the learning rate itself.
+# Name → optimizer, effective learning rate at a mean square in step 5, and learning rate in step 5.
 FIFTH = float(RATE(4))
 CASES = {
     "optax": (rmsprop(0.1), lambda nu: 0.1 / np.sqrt(nu + 1e-8), 0.1),
@@ -69,7 +72,7 @@ def test_effective_learning_rates_are_those_of_the_rule(case):
     tx, effective, rate = CASES[case]
     _, state = trained(measured(tx))
     for name, nu in {"a/w": optax.tree.get(state, "nu")["a"]["w"], "b": optax.tree.get(state, "nu")["b"]}.items():
-        nu = np.asarray(storage.decoded(nu), np.float64)
+        nu = np.asarray(decoded(nu), np.float64)
         expected = effective(np.array([nu.max(), np.median(nu), nu.min()]))
         found = state.layers[name]
         # Some ten roundings of float32.
@@ -87,14 +90,14 @@ def test_effective_learning_rates_of_single_entries(case):
         some = effective_rates(tx_measured, tx_measured.init(PARAMS)._replace(inner=state), PARAMS, entries=40)
     nu = optax.tree.get(state, "nu")
     for name, stored in {"a/w": nu["a"]["w"], "b": nu["b"]}.items():
-        expected = effective(np.asarray(storage.decoded(stored), np.float64).ravel())
+        expected = effective(np.asarray(decoded(stored), np.float64).ravel())
         np.testing.assert_allclose(found[name], expected, rtol=1e-5)
         assert len(some[name]) == min(expected.size, 40)
         np.testing.assert_array_less(np.abs(some[name][:, None] / expected - 1).min(1), 1e-5)
 
 
 def test_the_median_of_many_entries_is_not_that_of_a_column():
-    # Rows and columns of a power of two, which even steps would fall in with.
+    # With rows and columns of a power of two, even steps would sample one column.
     params = {"w": jnp.ones((256, 64))}
     size = np.broadcast_to(10.0 ** np.arange(-2, 2, 1 / 16), (256, 64))
     for scales in (size, size.reshape(64, 256).T):
@@ -117,7 +120,7 @@ def test_the_state_can_be_donated():
 def test_the_updates_are_those_without_measures(case):
     tx = CASES[case][0]
     (updates, state), (expected, inner) = trained(measured(tx)), trained(tx)
-    # XLA may fuse the two programs in other ways: the last bit.
+    # XLA may fuse the two programs differently: the last bit may differ.
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), (updates, state.inner), (expected, inner))
 
 
@@ -128,7 +131,8 @@ def test_sizes_and_shares():
     for x, found in ((grads, layer.gradient), (updates["b"], layer.update), (PARAMS["b"], layer.parameter)):
         assert float(found) == pytest.approx(float(np.sqrt(np.mean(np.square(x)))), rel=1e-6)
     assert float(layer.silent) == pytest.approx(2 / 7)
-    for name, nu in {"a/w": state.inner[1].nu["a"]["w"], "b": state.inner[1].nu["b"]}.items():
+    nus = optax.tree.get(state, "nu")
+    for name, nu in {"a/w": nus["a"]["w"], "b": nus["b"]}.items():
         assert float(state.layers[name].below_eps) == pytest.approx(float((nu < 1e-2).mean()))
     assert 0 < float(state.layers["a/w"].below_eps) < 1
 
@@ -210,12 +214,58 @@ def test_other_dtypes(make, dtype):
         assert "empty" not in "".join(key for key in scalars(state) if key.startswith("lr"))
 
 
-def test_of_other_optimizers_there_are_sizes_alone():
+@pytest.mark.parametrize("options", [{}, {"centered": True}, {"storage": "float32"}, {"storage": "uint8"}], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_double_precision(dtype, options):
+    with jax.enable_x64(True):
+        params = {"w": jnp.linspace(1e-3, 1, 12, dtype=dtype).reshape(4, 3)}
+        tx = measured(rmsprop(0.1, momentum=0.9, **options))
+        _, state = trained(tx, 3, params, lambda step: params)
+        found = effective_rates(tx, state, params)["w"]
+        nu = np.ravel([decoded(x) for x in jax.tree.leaves(optax.tree.get(state, "nu"))])
+        layer = state.layers["w"]
+    np.testing.assert_allclose(found, 0.1 / np.sqrt(nu + 1e-8), rtol=1e-5)
+    ends = 0.1 / np.sqrt(np.array([nu.max(), np.median(nu), nu.min()]) + 1e-8)
+    np.testing.assert_allclose([layer.lr_min, layer.lr_median, layer.lr_max], ends, rtol=1e-5)
+    assert {x.dtype for x in (*layer, found)} == {np.dtype("float32")}
+
+
+def test_effective_rates_compile_once_and_free_the_optimizer():
+    tx, count = rmsprop(0.1, momentum=0.9), []
+
+    def update(*args, **extra_args):
+        count.append(1)
+        return tx.update(*args, **extra_args)
+
+    watched = optax.GradientTransformationExtraArgs(tx.init, update)
+    state = tx.init(PARAMS)
+    first = effective_rates(watched, state, PARAMS)
+    traces = len(count)
+    jax.tree.map(np.testing.assert_array_equal, effective_rates(watched, state, PARAMS), first)
+    assert len(count) == traces
+    alive = weakref.ref(update)
+    del watched, update
+    gc.collect()
+    assert alive() is None
+
+
+def test_other_optimizers_have_sizes_alone():
     tx = measured(optax.sgd(0.1))
     _, state = trained(tx, 1)
     names = {key.partition("/")[0] for key in scalars(state)}
     assert names == {"step", "gradient", "update", "parameter", "update_ratio"}
-    assert effective_rates(tx, state, PARAMS) == {}
+
+
+@pytest.mark.parametrize("tx", [optax.adam(0.1), measured(optax.sgd(0.1))])
+def test_effective_rates_need_a_mean_square(tx):
+    with pytest.raises(ValueError, match=r"needs a state with a ScaleByRmsState, got one without: .*rmsprop"):
+        effective_rates(tx, tx.init(PARAMS), PARAMS)
+
+
+def test_an_optimizer_without_parameters_has_no_effective_rates():
+    tx = rmsprop(0.1)
+    assert effective_rates(tx, tx.init({}), {}) == {}
+    assert effective_rates(tx, tx.init({"w": jnp.ones((0, 3))}), {"w": jnp.ones((0, 3))}) == {}
 
 
 def test_no_parameters_no_ratio():
@@ -239,10 +289,13 @@ def test_the_report_of_what_cannot_be_measured():
     assert report(state).splitlines()[1].split() == ["w", "1", "0.1", "0", *8 * ["-"]]
 
 
-@pytest.mark.parametrize("every", [0, -1, 1.5, True, "2"])
-def test_every_is_a_whole_number(every):
-    with pytest.raises(ValueError, match="whole number above 0, got every="):
-        measured(rmsprop(0.1), every=every)
+@pytest.mark.parametrize("number", [0, -3, 1.5, True, "2"])
+def test_numbers_of_steps_and_entries_are_whole(number):
+    tx = rmsprop(0.1)
+    with pytest.raises(ValueError, match=f"every must be a whole number above 0, got every={number!r}"):
+        measured(tx, every=number)
+    with pytest.raises(ValueError, match=f"entries must be a whole number above 0, got entries={number!r}"):
+        effective_rates(tx, tx.init(PARAMS), PARAMS, entries=number)
 
 
 def test_a_state_without_measures():

@@ -1,4 +1,4 @@
-"""Figures carry the numbers that they are given, and say what they are."""
+"""Figures show the given numbers and label them."""
 
 import io
 
@@ -45,7 +45,7 @@ def test_curves_of_one_seed_are_its_numbers():
 
 
 def test_the_scale_of_accuracies_can_be_followed_back():
-    """As a mouse does that reads or zooms them."""
+    """Matplotlib needs the inverse to show the position of the mouse and to zoom."""
     there = plots.curves({"keras": rows([1.0])}, title="title").axes[2].yaxis.get_transform()
     accuracies = np.array([0.0, 0.5, 0.9, 0.99, 1.0])
     np.testing.assert_allclose(there.inverted().transform(there.transform(accuracies)), accuracies, atol=1e-12)
@@ -85,7 +85,7 @@ def test_a_gap_is_left_where_a_seed_has_no_number():
     [axes] = figure.axes
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.5, NAN, NAN, 2.0])
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
-    # On a logarithmic scale a band reaches down to the least that there is.
+    # On a logarithmic scale, the band reaches down to the smallest positive number.
     assert axes.collections[0].get_paths()[-1].vertices[:, 1].min() == 1.0
     figure.savefig(io.BytesIO())
 
@@ -104,7 +104,7 @@ MEASURES = ("gradient", "update", "parameter", "update_ratio", "lr_min", "lr_med
 
 
 def measures(names=LAYERS):
-    """As measure.scalars has them; the number says whose it is and when."""
+    """Rows as from measure.scalars; each number encodes its measure, array and step."""
     return [
         {"step": 10 * step}
         | {f"{m}/{k}": (1 + i + 10 * j) / 1e3 * step for i, m in enumerate(MEASURES) for j, k in enumerate(names)}
@@ -205,6 +205,18 @@ def test_trajectories():
 LABELS = {"title": "title", "xlabel": "x", "ylabel": "y"}
 WRONG = {
     "no run": (lambda: plots.curves({}, title="title"), "runs must not be empty"),
+    "no epoch": (
+        lambda: plots.curves({"keras": [{"step": 1, "loss": 2.0}]}, title="title"),
+        r"each row of runs\['keras'\] must have epoch, got step, loss: add epoch",
+    ),
+    "no epoch in a seed": (
+        lambda: plots.curves({"keras": [rows([1.0]), [{"step": 1}]]}, title="title"),
+        r"each row of runs\['keras'\] must have epoch, got step: add epoch",
+    ),
+    "numbers for rows": (
+        lambda: plots.curves({"keras": [2.0, 1.0]}, title="title"),
+        r"each row of runs\['keras'\] must be a mapping with epoch, got 2.0",
+    ),
     "no rows": (lambda: plots.curves({"keras": []}, title="title"), "runs must not be empty"),
     "no bands": (lambda: plots.bands({}, **LABELS), "runs must not be empty"),
     "length": (lambda: plots.bands({"a": [1.0, 2.0]}, x=[1], **LABELS), r"with 1 points, got a \[1, 2\]"),
@@ -212,9 +224,30 @@ WRONG = {
     "quantiles": (lambda: plots.bands({"a": [1.0]}, band=(5, 95), **LABELS), r"got \(5, 95\): \(0.25, 0.75\)"),
     "no measures": (lambda: plots.layers([], title="title"), "rows must not be empty"),
     "measure": (lambda: plots.layers(measures(), title="title", measures=("loss",)), "gradient, .* got 'loss'"),
+    "no measures of layers": (
+        lambda: plots.layers(measures(), title="title", measures=()),
+        r"measures must not be empty, got \(\)",
+    ),
+    "no step of layers": (
+        lambda: plots.layers([{"gradient/w": 1.0}], title="title"),
+        "each row must have step, got gradient/w: add step",
+    ),
     "no arrays": (lambda: plots.layers(rows([1.0]), title="title"), "gradient/conv/kernel, got epoch, train_loss"),
     "no rates": (lambda: plots.rates([], title="title"), "rows must not be empty"),
     "no rate": (lambda: plots.rates([{"step": 0}], title="title"), "got step alone"),
+    "no step of rates": (lambda: plots.rates([{"w": [0.1]}], title="title"), "must have step, got w: add step"),
+    "no movements": (lambda: plots.movements([], title="title"), r"rows must not be empty, got \[\]"),
+    "no movement": (
+        lambda: plots.movements([{"dialect": "keras", "weight": "a"}], title="title"),
+        "each row must have dialect, weight, movement, got dialect, weight: add movement",
+    ),
+    "a weight without movement": (
+        lambda: plots.movements(
+            [{"dialect": dialect, "weight": weight, "movement": [1.0]} for dialect, weight in ("xa", "xb", "ya")],
+            title="title",
+        ),
+        "each dialect must have a row for each weight, got none of y for b",
+    ),
     "no path": (lambda: plots.trajectories({}, np.hypot, title="title"), "paths must not be empty"),
     "path": (lambda: plots.trajectories({"a": np.ones((3, 4))}, np.hypot, title="title"), r"got a \[3, 4\]"),
 }

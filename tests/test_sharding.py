@@ -1,4 +1,4 @@
-"""A state lives where its parameters do, or in more parts of it, and stays there."""
+"""A state keeps the sharding of its parameters, or a further division of it."""
 
 import functools
 
@@ -12,7 +12,7 @@ from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import dialects, rmsprop, sharding, with_remainder
+from rmsprop_optax import ScaleByRmsState, dialects, rmsprop, sharding, with_remainder
 
 TYPES = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 MESHES = {"8": (8,), "2x4": (2, 4), "4x2": (4, 2)}
@@ -29,7 +29,7 @@ def mesh_of(shape, axis_type):
 
 
 def parameters(mesh, dtype="float32"):
-    """Fully sharded, but for what does not divide."""
+    """Parameters, sharded over all devices unless their shape does not divide."""
     both = mesh.axis_names
     specs = {
         "matrix": ((16, 8), P(*both)),
@@ -49,6 +49,16 @@ def as_told(tree, shardings):
     return jax.tree.all(jax.tree.map(lambda x, s: x.sharding.is_equivalent_to(s, x.ndim), tree, shardings))
 
 
+def nu_of(state):
+    """The mean squares in a state of one optimizer, or their shardings."""
+
+    def is_rms(x):
+        return isinstance(x, ScaleByRmsState)
+
+    [found] = filter(is_rms, jax.tree.leaves(state, is_leaf=is_rms))
+    return found.nu
+
+
 @pytest.mark.parametrize(
     ("axis_type", "shape", "options"),
     [("auto", "2x4", options) for options in OPTIONS]
@@ -66,11 +76,11 @@ def test_a_state_stays_where_it_started(shape, axis_type, options):
         after = [jax.jit(tx.update)(params, state, params) for state in (told, eager)]
         after += [tx.update(params, eager, params)] if options == "uint8" else []
         for state in (told, eager, *(state for _, state in after)):
-            for name in ("nu", "mu", "mu_rest", "trace"):
+            for name in ("nu", "mu", "trace"):
                 for _, tree in optax.tree.get_all_with_path(state, name):
                     assert tree is None or as_told(tree, places), name
             if axis_type == "explicit":
-                # As types they are equal but for the scalars, which a jitted function gives to the whole mesh.
+                # The types are equal except for scalars, which a jitted function places on the whole mesh.
                 types = [jax.tree.map(lambda x: jax.typeof(x) if x.ndim else None, s) for s in (state, told)]
                 assert types[0] == types[1]
         assert all(as_told(updates, places) for updates, _ in after)
@@ -106,12 +116,12 @@ def test_zero_divides_the_state_and_changes_no_result(axis_type, options):
     params = {k: jax.device_put(jnp.asarray(rng.standard_normal(s), jnp.float32), whole) for k, s in shapes.items()}
     with jax.set_mesh(mesh):
         shardings = sharding.state_shardings(tx, params, zero="data")
-        nu = shardings[1].nu
+        nu = nu_of(shardings)
         assert [tuple(nu[k].spec) for k in shapes] == [(None, "data"), (None, "data"), ("data",), ()]
         run = {}
         for name, places in {"whole": None, "divided": shardings}.items():
             state = jax.jit(tx.init, out_shardings=places)(params)
-            # XLA adds and divides the same numbers; only a fusion may differ in its last bit.
+            # Both programs compute the same sums; fusions may differ in the last bit.
             update = jax.jit(tx.update, out_shardings=(whole, places))
             new = params
             for _ in range(3):
@@ -144,7 +154,7 @@ def test_zero_divides_the_state_and_changes_no_result(axis_type, options):
 def test_what_zero_divides(shape, spec, zero, expected):
     mesh = mesh_of((2, 4), "auto")
     leaf = jax.ShapeDtypeStruct(shape, "float32", sharding=NamedSharding(mesh, spec))
-    found = sharding.state_shardings(rmsprop(0.1), {"w": leaf}, zero=zero)[1].nu["w"].spec
+    found = nu_of(sharding.state_shardings(rmsprop(0.1), {"w": leaf}, zero=zero))["w"].spec
     assert tuple(found) + (None,) * (len(shape) - len(found)) == expected
 
 
@@ -186,11 +196,10 @@ def test_parameters_of_nnx_with_metadata(axis_type):
         state = jax.jit(tx.init, out_shardings=shardings)(params)
         optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
         optimizer.update(model, jax.tree.map(jnp.ones_like, params))
-    assert tuple(state[1].nu["kernel"].get_value().sharding.spec) == ("data", None)
-    assert tuple(state[1].nu["bias"].get_value().sharding.spec) == ("data",)
-    assert (
-        optimizer.opt_state[1].nu["kernel"].get_value().sharding.spec == state[1].nu["kernel"].get_value().sharding.spec
-    )
+    assert tuple(nu_of(state)["kernel"].get_value().sharding.spec) == ("data", None)
+    assert tuple(nu_of(state)["bias"].get_value().sharding.spec) == ("data",)
+    place = nu_of(state)["kernel"].get_value().sharding.spec
+    assert nu_of(optimizer.opt_state)["kernel"].get_value().sharding.spec == place
 
 
 def test_parameters_in_boxes_of_linen():
@@ -202,7 +211,7 @@ def test_parameters_in_boxes_of_linen():
         params = jax.jit(init, out_shardings=linen.get_sharding(boxes, mesh))()
         shardings = sharding.state_shardings(tx, params)
         state = jax.jit(tx.init, out_shardings=shardings)(params)
-    assert tuple(state[1].nu["params"]["kernel"].value.sharding.spec) == ("data", None)
+    assert tuple(nu_of(state)["params"]["kernel"].value.sharding.spec) == ("data", None)
     with pytest.raises(ValueError, match=r"each parameter must have a sharding, got none of .'params'"):
         sharding.state_shardings(tx, boxes, mesh=mesh)
 
@@ -214,4 +223,30 @@ def test_without_a_mesh_or_an_axis():
     with pytest.raises(ValueError, match="axes of the mesh, data, model, got batch"):
         sharding.state_shardings(rmsprop(0.1), parameters(mesh), zero=("data", "batch"))
     found = sharding.state_shardings(rmsprop(0.1), {"w": jnp.ones(8)}, mesh=mesh, zero="data")
-    assert tuple(found[1].nu["w"].spec) == ("data",)
+    assert tuple(nu_of(found)["w"].spec) == ("data",)
+
+
+@pytest.mark.parametrize("tx", [rmsprop(0.1).init({"w": jnp.ones(8)}), rmsprop, None], ids=type)
+def test_tx_must_be_an_optimizer(tx):
+    with pytest.raises(TypeError, match=rf"tx must be an optimizer with init, got {type(tx).__name__}: call .*state"):
+        sharding.state_shardings(tx, parameters(mesh_of((8,), "auto")))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mesh": "data"}, TypeError, r"mesh must be a jax.sharding.Mesh, got mesh='data': make one with .*make_mesh"),
+        ({"zero": ("data", "data")}, ValueError, r"each mesh axis once, got zero=\('data', 'data'\): drop the"),
+        ({"zero": True}, TypeError, "zero must be the name of a mesh axis or a tuple of names, got zero=True"),
+        ({"zero": ("data", 2)}, TypeError, r"a tuple of names, got zero=\('data', 2\)"),
+    ],
+)
+def test_mesh_and_zero_are_checked(options, error, message):
+    with pytest.raises(error, match=message):
+        sharding.state_shardings(rmsprop(0.1), parameters(mesh_of((8,), "auto")), **options)
+
+
+def test_an_abstract_mesh():
+    mesh = mesh_of((8,), "auto").abstract_mesh
+    found = sharding.state_shardings(rmsprop(0.1), {"w": jnp.ones(8)}, mesh=mesh, zero="data")
+    assert nu_of(found)["w"] == NamedSharding(mesh, P("data"))
