@@ -8,14 +8,14 @@ import math
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax._paths import parameters_of
 
 
 def state_shardings(
-    tx: Any, params: Any, *, zero: str | tuple[str, ...] | None = None, mesh: Mesh | None = None
+    tx: Any, params: Any, *, zero: str | tuple[str, ...] | None = None, mesh: Mesh | AbstractMesh | None = None
 ) -> Any:
     """The shardings of ``tx.init(params)``: each array's that of its parameter, all else replicated.
 
@@ -69,7 +69,7 @@ def state_shardings(
     def one(path, leaf):
         sharding = getattr(_parameter(path, leaf, of_params), "sharding", None)
         spec = sharding.spec if isinstance(sharding, NamedSharding) else P()
-        return NamedSharding(mesh, spec if sharding is None else _divided(spec, leaf.shape, axes, mesh))
+        return NamedSharding(mesh, spec if sharding is None else divided(spec, leaf.shape, axes, mesh))
 
     return jax.tree.map_with_path(one, jax.eval_shape(tx.init, params))
 
@@ -80,8 +80,18 @@ def _parameter(path: tuple, leaf: Any, of_params: dict) -> Any:
     return next((param for param in found if jax.numpy.shape(param) == leaf.shape), None)
 
 
-def _divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh) -> P:
-    """``spec`` with the largest dimension that they divide split along ``axes`` too."""
+def divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh | AbstractMesh) -> P:
+    """Return ``spec`` with the largest dimension that ``axes`` divide split along them too.
+
+    Args:
+      spec: how the array is sharded already.
+      shape: of the whole array.
+      axes: mesh axes to add. Those that ``spec`` uses already are left out.
+      mesh: has the sizes of the axes.
+
+    Returns:
+      ``spec`` itself if no dimension can be divided.
+    """
     names = [(name,) if isinstance(name, str) else tuple(name or ()) for name in spec]
     names += [()] * (len(shape) - len(names))
     axes = tuple(axis for axis in axes if not any(axis in name for name in names))
