@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rmsprop_optax import _text, differences, plan, scaling
+from rmsprop_optax import _text, differences, scaling
 from rmsprop_optax.demo.options import LEARNING_RATE, Choice, UsageError, choose
 from rmsprop_optax.dialects import TABLE
+from rmsprop_optax.plan import _cli as plan
 from rmsprop_optax.storage import FORMATS
 
 _DEMO = ("flax", "matplotlib", "sklearn", "tqdm")
@@ -280,7 +281,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_commands(commands: Any) -> None:
-    plan.add_command(commands)
+    planner = commands.add_parser("plan", help=plan.HELP, description=plan.DESCRIPTION, allow_abbrev=False)
+    planner.set_defaults(run=plan.run)
+    plan.add_arguments(planner)
+
     dialects = commands.add_parser(
         "dialects",
         help="the table of all dialects, the page of one, or where several differ",

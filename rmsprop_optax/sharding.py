@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax._paths import parameters_of
 
-__all__ = ["state_shardings"]
+__all__ = ["divided", "state_shardings"]
 
 _Path = tuple[Any, ...]
 
@@ -82,7 +82,7 @@ def state_shardings(
     def one(path: _Path, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
         sharding = getattr(_parameter(path, leaf, of_params), "sharding", None)
         spec = sharding.spec if isinstance(sharding, NamedSharding) else P()
-        return NamedSharding(mesh, spec if sharding is None else _divided(spec, leaf.shape, axes, mesh))
+        return NamedSharding(mesh, spec if sharding is None else divided(spec, leaf.shape, axes, mesh))
 
     return jax.tree.map_with_path(one, jax.eval_shape(tx.init, params))
 
@@ -117,8 +117,18 @@ def _parameter(path: _Path, leaf: jax.ShapeDtypeStruct, of_params: Mapping[_Path
     return next((param for param in found if jax.numpy.shape(param) == leaf.shape), None)
 
 
-def _divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh | AbstractMesh) -> P:
-    """Add ``axes`` to ``spec`` at the largest dimension that they divide; axes that are in ``spec`` stay there."""
+def divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh | AbstractMesh) -> P:
+    """Return ``spec`` with the largest dimension that ``axes`` divide split along them too.
+
+    Args:
+      spec: how the array is sharded already.
+      shape: of the whole array.
+      axes: mesh axes to add. Those that ``spec`` uses already are left out.
+      mesh: has the sizes of the axes.
+
+    Returns:
+      ``spec`` itself if no dimension can be divided.
+    """
     names = [(name,) if isinstance(name, str) else tuple(name or ()) for name in spec]
     names += [()] * (len(shape) - len(names))
     axes = tuple(axis for axis in axes if not any(axis in name for name in names))

@@ -316,7 +316,4 @@ def test_curves_of_many_runs_with_gaps():
 @pytest.mark.parametrize("there", [True, False])
 def test_the_compiler_of_tpus_is_asked_where_it_is(there, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if there else None)
-    monkeypatch.setattr(plan, "LIBTPU", {"TPU_SKIP_MDS_QUERY": "told"})
-    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "untold")
-    assert memory.tpu_compiler() is (plan.compiled if there else None)
-    assert os.environ["TPU_SKIP_MDS_QUERY"] == ("told" if there else "untold")
+    assert isinstance(memory.tpu_compiler(), plan.Compiler if there else type(None))

@@ -95,7 +95,7 @@ def test_a_sharded_array_is_updated_where_it_is(spec, dtype, storage):
         ({"momentum": 0.9, "nesterov": True}, 8),
         ({"floor": 1e-3, "weight_decay": 0.1}, 0),
         ({"bias_correction": True}, 0),
-        ({"centered": True}, 16),
+        ({"centered": True}, 8),
     ],
     ids=str,
 )

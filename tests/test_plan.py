@@ -1,4 +1,4 @@
-"""What the plan of a step says, against numbers worked out by hand, and against the TPU's compiler where it is."""
+"""The plan of a step against numbers worked out by hand, and against the TPU's compiler where libtpu is installed."""
 
 import argparse
 import importlib.util
@@ -6,8 +6,10 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import jax
 import optax
@@ -15,8 +17,11 @@ import pytest
 from compiled import optimizer, step
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import _traffic, plan, rmsprop
+import rmsprop_optax
+from rmsprop_optax import plan
+from rmsprop_optax.__main__ import main
 from rmsprop_optax.demo.options import UsageError
+from rmsprop_optax.plan import _cli, compiler, hlo, table
 
 ARRAYS = {(1024, 512): 2, (512,): 3}
 COUNT = 2 * 1024 * 512 + 3 * 512
@@ -24,9 +29,14 @@ COUNT = 2 * 1024 * 512 + 3 * 512
 
 def command(*words):
     parser = argparse.ArgumentParser()
-    plan.add_command(parser.add_subparsers())
-    args = parser.parse_args(["plan", *words])
-    args.run(args)
+    _cli.add_arguments(parser)
+    _cli.run(parser.parse_args(words))
+
+
+def run_alone(code, **variables):
+    """Run Python in a process of its own that sees this package."""
+    environment = os.environ | {"PYTHONPATH": str(Path(rmsprop_optax.__file__).parents[1])} | variables
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
 def rows(arrays, topology, **options):
@@ -44,8 +54,8 @@ BY_HAND = [
     ("bfloat16", "uint8", {}, 1, 6 + 2),
     ("float32", "float32", {"momentum": True}, 4 + 4, 12 + 16),
     ("float32", "uint8", {"momentum": True, "momentum_storage": "bfloat16"}, 1 + 2, 12 + 6),
-    ("float32", "float32", {"centered": True}, 4 + 8, 12 + 24),
-    ("float32", "uint8", {"centered": True}, 1 + 8, 12 + 18),
+    ("float32", "float32", {"centered": True}, 4 + 4, 12 + 16),
+    ("float32", "uint8", {"centered": True}, 1 + 4, 12 + 10),
     ("bfloat16", "float32", {"remainder": True}, 4 + 2, 6 + 12),
     ("bfloat16", "uint8", {"remainder": True, "momentum": True}, 1 + 4 + 2, 6 + 14),
 ]
@@ -89,7 +99,7 @@ def test_what_does_not_divide_is_whole_everywhere(sharding):
     found = plan.plan({(7, 30): 2, (32, 3): 1}, plan.topology_of("v5e:4x4"), sharding=sharding, storage=["float32"])
     assert found["undivided"] == {"arrays": 2, "parameters": 420}
     assert found["rows"][0]["state"] == 4 * (420 + 96 / 16)
-    assert "whole on every chip: 2 arrays, 420 parameters" in plan.text(found)
+    assert "whole on every chip: 2 arrays, 420 parameters;" in plan.text(found)
 
 
 @pytest.mark.parametrize(
@@ -107,19 +117,58 @@ def test_what_fits(sharding, count, fits):
 )
 def test_topologies(name, chips, devices):
     found = plan.topology_of(name)
-    assert (found.chips, found.devices) == (chips, devices)
+    assert (found.name, found.chips, found.devices) == (name, chips, devices)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    # Google Cloud's pages v4, v5e, v5p and v6e, and MaxText's accelerator_to_spec_map.py for the larger ones.
+    [
+        ("v5litepod-16", "v5e:4x4"),
+        ("v5e-1", "v5e:1x1"),
+        ("v5e-8", "v5e:2x4"),
+        ("V5E-128", "v5e:8x16"),
+        ("v6e-256", "v6e:16x16"),
+        ("v4-8", "v4:2x2x1"),
+        ("v4-1024", "v4:8x8x8"),
+        ("v5p-16", "v5p:2x2x2"),
+        ("v5p-32", "v5p:2x2x4"),
+        ("v5p-64", "v5p:2x4x4"),
+        ("v5p-128", "v5p:4x4x4"),
+        ("v5p-512", "v5p:4x8x8"),
+        ("v5p-1152", "v5p:4x12x12"),
+        ("v5p-9216", "v5p:12x16x24"),
+        ("v5p-17920", "v5p:16x20x28"),
+        ("tpu7x-128", "tpu7x:4x4x4"),
+        ("v5lite:4x4", "v5e:4x4"),
+    ],
+)
+def test_names_of_google_cloud(name, grid):
+    assert plan.topology_of(name) == plan.topology_of(grid)
+    assert plan.topology_of(name).name == grid
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("v7:4x4", "there are v4, v5e, v5p, v6e, tpu7x"),
-        ("v5e", "wired in 2 dimensions, as v5e:4x4"),
-        ("v5e:4x4x4", "wired in 2 dimensions"),
-        ("v5p:4x4", "wired in 3 dimensions, as v5p:2x2x4"),
-        ("v5e:0x4", "wired in 2 dimensions"),
-        ("v5e:3x3", "1 or even"),
-        ("v6e:32x32", "a pod of v6e has 256 chips, got 1024"),
+        ("v7:4x4", r"a chip, v4, v5e, v5p, v6e, tpu7x, as in v5e:4x4 or v5e-16\.$"),
+        ("4x4", "must begin with a chip"),
+        ("", "must begin with a chip"),
+        ("v6:4x4", r"mean v6e:4x4\?"),
+        ("v5-16", r"mean v5p-16 or v5e-16\?"),
+        ("v5litpod-16", "mean v5litepod-16"),
+        ("v5e", "write v5e:AxB, or v5e-N as Google Cloud does. Did you mean v5e:4x4, which Cloud calls v5e-16"),
+        ("v5e:16", "mean v5e:4x4"),
+        ("v5e-4x4", "mean v5e:4x4"),
+        ("v5e-12", "mean v5e:2x4, which Cloud calls v5e-8"),
+        ("v5p-7", "mean v5p:2x2x1, which Cloud calls v5p-8"),
+        ("v5e-99999999999999999999", "mean v5e:16x16"),
+        ("v5e:4x4x4", "write v5e:AxB, .* mean v5e:8x8"),
+        ("v5p:4x4", "write v5p:AxBxC, .* mean v5p:2x2x4, which Cloud calls v5p-32"),
+        ("v5e:0x4", "write v5e:AxB"),
+        ("v5e:4x٤", "write v5e:AxB"),
+        ("v5e:3x3", "1 or even. Did you mean v5e:2x4"),
+        ("v6e:32x32", "a pod of v6e has 256 chips, got 1024. Did you mean v6e:16x16"),
     ],
 )
 def test_no_such_topology(name, said):
@@ -127,12 +176,45 @@ def test_no_such_topology(name, said):
         plan.topology_of(name)
 
 
-@pytest.mark.parametrize("parameters", [1e6, 3e7, 1.24e8, 1.3e9, 7e10, 1e12])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1.3B", 1.3e9),
+        ("350M", 3.5e8),
+        ("125k", 1.25e5),
+        ("70b", 7e10),
+        (" 1 T ", 1e12),
+        ("1.3e9", 1.3e9),
+        ("7_000", 7e3),
+    ],
+)
+def test_numbers_of_parameters(text, number):
+    assert plan.parse_count(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1.3G", r"got '1.3G'. Did you mean 1.3B\?"),
+        ("1,3B", "mean 1.3B"),
+        ("1.3 billion", "mean 1.3B"),
+        ("350mil", "mean 350M"),
+        ("", "such as 1.3e9, 1.3B, 350M or 125k, got ''.$"),
+        ("many", "got 'many'.$"),
+        ("1,300,000,000", "got '1,300,000,000'.$"),
+    ],
+)
+def test_no_number_of_parameters(text, said):
+    with pytest.raises(ValueError, match=said):
+        plan.parse_count(text)
+
+
+@pytest.mark.parametrize("parameters", [1e5, 1.25e5, 3.5e5, 1e6, 3e7, 1.24e8, 1.3e9, 7e10, 1e12])
 @pytest.mark.parametrize("parts", [1, 16, 256])
 def test_a_transformer_has_the_size_and_divides(parameters, parts):
     found = plan.transformer(parameters, parts)
-    assert sum(math.prod(shape) * n for shape, n in found.items()) == pytest.approx(parameters, rel=0.02)
-    assert all(max(shape) % parts == 0 for shape in found)
+    assert plan.size_of(found) == pytest.approx(parameters, rel=0.02)
+    assert all(max(shape) % parts == 0 for shape in found) or (parameters < 1e6 and parts > 16)
     width = min(size for shape in found for size in shape if len(shape) == 2)
     if parameters >= 1e8:
         assert 32 < width / found[width, 4 * width] < 512
@@ -154,12 +236,12 @@ def test_trees_of_shapes(tree, expected):
     ("tree", "said"),
     [
         ({"w": [8, 0]}, r"got \[8, 0\] at \['w'\]"),
-        ({"w": [8, 1.5]}, "whole numbers"),
-        ({"w": [[True]]}, "whole numbers"),
-        ({"w": [["8"]]}, "whole numbers"),
+        ({"w": [8, 1.5]}, "positive integers"),
+        ({"w": [[True]]}, "positive integers"),
+        ({"w": [["8"]]}, "positive integers"),
         ({"w": 8}, r"got 8 at \['w'\]"),
         ({"w": [[8], 8]}, r"got 8 at \['w'\]\[1\]"),
-        ({}, "no shape"),
+        ({}, "got none"),
     ],
 )
 def test_what_is_no_tree_of_shapes(tree, said):
@@ -170,17 +252,17 @@ def test_what_is_no_tree_of_shapes(tree, said):
 def test_options_that_do_not_fit():
     with pytest.raises(ValueError, match="only with momentum"):
         rows(ARRAYS, "v5e:2x2", momentum_storage="bfloat16")
-    with pytest.raises(ValueError, match="bfloat16, got dtype=float32"):
+    with pytest.raises(ValueError, match="needs bfloat16 parameters, got dtype=float32"):
         rows(ARRAYS, "v5e:2x2", remainder=True)
 
 
-def compiler(tx, shape, *_):
-    """What it would say, in numbers that are easy to add."""
+def invented(step, shape, topology):
+    """A compiler with numbers that are easy to add."""
     return {"moved": 10 * math.prod(shape), "kernels": 2, "temporary": 1000, "all-gather": 1}
 
 
 def test_what_is_compiled_is_summed_over_the_arrays():
-    [row] = rows(ARRAYS, "v5e:4x4", storage=["uint8"], compiler=compiler)
+    [row] = rows(ARRAYS, "v5e:4x4", storage=["uint8"], compiler=invented)
     assert row["compiled"] == {
         "moved": 10 * COUNT,
         "moved_per_parameter": 160,
@@ -205,19 +287,17 @@ def test_what_the_compiler_has_no_memory_for_does_not_fit():
 def test_zero_was_compiled_array_by_array(sharding, said):
     options = {"sharding": sharding, "storage": ["uint8"]}
     arithmetic, found = (
-        plan.text(plan.plan(ARRAYS, plan.topology_of("v5e:4x4"), compiler=c, **options)) for c in (None, compiler)
+        plan.text(plan.plan(ARRAYS, plan.topology_of("v5e:4x4"), compiler=c, **options)) for c in (None, invented)
     )
-    assert ("array by array" in found) == said
-    assert "array by array" not in arithmetic
+    assert ("Each array is compiled alone." in found) == said
+    assert "compiled alone" not in arithmetic
 
 
 def test_a_terminal_is_told_which_array_is_compiled(monkeypatch, tmp_path, capsys):
     path = tmp_path / "shapes.json"
     path.write_text("[[1024, 512], [512]]")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(plan, "LIBTPU", {})
-    monkeypatch.setattr(plan, "_devices", lambda _: None)
-    monkeypatch.setattr(plan, "compiled", compiler)
+    monkeypatch.setattr(plan.Compiler, "__call__", lambda _, *request: invented(*request))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     command("--shapes", str(path), "--topology", "v5e:4x4", "--storage", "uint8", "--json")
     output, errors = capsys.readouterr()
@@ -249,15 +329,16 @@ def test_json_holds_the_plan(tmp_path, capsys):
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_tables(form, capsys):
-    command(
-        "--params", "1.3e9", "--topology", "v5e:4x4", "--no-compile", *(["--markdown"] if form == "markdown" else [])
-    )
+    command("--params", "1.3B", "--topology", "v5e-16", "--no-compile", *(["--markdown"] if form == "markdown" else []))
     output, errors = capsys.readouterr()
     assert errors == ""
     head, share, chip, *lines = output.splitlines()
     assert head == "1,300,061,952 parameters in 116 arrays; 16 chips, v5e:4x4"
-    assert share.startswith("fsdp: parameters, gradients and state in parts")
-    assert chip == "a chip: 325 MB of parameters, as much of gradients, 15.75 GiB of HBM at 819 GB/s"
+    assert share.startswith("fsdp: parameters, gradients and state split over the chips; float32")
+    assert chip == (
+        "each chip: 325 MB of parameters, 325 MB of gradients; "
+        "a program can use 16.91 GB (15.75 GiB) of HBM at 819 GB/s"
+    )
     table = [line for line in lines if line.lstrip("| ").startswith(("storage", "float32", "bfloat16", "uint8"))]
     split = [
         [cell.strip() for cell in line.strip("|").split("|" if form == "markdown" else "  ") if cell.strip()]
@@ -279,23 +360,33 @@ def test_tables(form, capsys):
     [(0, "0 B"), (999, "999 B"), (999.7, "1 kB"), (1536, "1.54 kB"), (3.2e12, "3.2 TB"), (5e15, "5e+03 TB")],
 )
 def test_bytes_are_written_in_three_digits(number, said):
-    assert plan._bytes(number) == said
+    assert table.bytes_text(number) == said
+
+
+def test_memory_has_the_units_of_all_else():
+    found = plan.text(plan.plan(ARRAYS, plan.topology_of("v5p-8"), storage=["uint8"]))
+    assert "102.8 GB (95.74 GiB) of HBM at 2765 GB/s" in found
+
+
+@pytest.mark.parametrize("sharding", plan.SHARDINGS)
+def test_tables_are_narrow(sharding):
+    found = plan.plan({(7, 30): 2} | ARRAYS, plan.topology_of("tpu7x:16x24x24"), sharding=sharding, compiler=invented)
+    assert max(map(len, plan.text(found).splitlines())) <= 120
 
 
 def test_without_libtpu_it_says_what_is_missing(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     command("--params", "1e8", "--topology", "v4:2x2x1", "--storage", "uint8")
     output, errors = capsys.readouterr()
-    assert "pip install 'rmsprop-optax[tpu]'" in errors
+    assert errors == "libtpu is not installed: the numbers are arithmetic. To compile, pip install 'jax[tpu]'\n"
     assert "14 B" in output
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--params", "1e3", "--topology", "v5e:4x4"], "1e6 to 1e14"),
-        (["--params", "nan", "--topology", "v5e:4x4"], "1e6 to 1e14"),
-        (["--params", "1e9", "--topology", "v5e:4"], "2 dimensions"),
+        (["--params", "1e3", "--topology", "v5e:4x4"], "1e5 to 1e14, got 1000;"),
+        (["--params", "nan", "--topology", "v5e:4x4"], "1e5 to 1e14"),
         (["--params", "1e9", "--topology", "v5e:4x4", "--remainder"], "bfloat16"),
         (["--params", "1e9", "--topology", "v5e:4x4", "--momentum-storage", "bfloat16"], "only with momentum"),
         (["--shapes", "no such file", "--topology", "v5e:4x4"], "no such file"),
@@ -307,6 +398,27 @@ def test_what_a_user_has_to_change(words, said):
         command(*words, "--no-compile")
 
 
+def test_shapes_nested_too_deeply(tmp_path):
+    path = tmp_path / "shapes.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(UsageError, match=r"--shapes .*shapes\.json: "):
+        command("--shapes", str(path), "--topology", "v5e:4x4", "--no-compile")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--params", "1.3G", "--topology", "v5e:4x4"], "argument --params: must be .* Did you mean 1.3B?"),
+        (["--params", "1e9", "--topology", "v5e:16"], "argument --topology: .* Did you mean v5e:4x4, "),
+    ],
+)
+def test_a_misspelt_word_is_named_in_one_line(words, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", *words])
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.search(said, line)
+
+
 @pytest.mark.parametrize(
     ("said", "raised"),
     [("RESOURCE_EXHAUSTED: 20 GiB", MemoryError), ("INTERNAL: a bug", jax.errors.JaxRuntimeError)],
@@ -315,19 +427,62 @@ def test_a_lack_of_memory_is_told_from_a_bug_of_the_compiler(said, raised, monke
     def fails(*_):
         raise jax.errors.JaxRuntimeError(said)
 
-    monkeypatch.setattr(plan, "_devices", lambda _: jax.devices()[:4])
+    monkeypatch.setattr(compiler, "devices", lambda _: jax.devices()[:4])
     monkeypatch.setattr(optax, "apply_updates", fails)
-    with pytest.raises(raised):
-        plan.compiled(rmsprop(0.1), (8, 8), "float32", "fsdp", plan.topology_of("v5e:2x2"))
+    with pytest.raises(raised, match=said):
+        plan.compiled(plan.Step(), (8, 8), plan.topology_of("v5e:2x2"))
 
 
 def test_what_the_compiler_says_is_told(monkeypatch):
     def fails(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
 
-    monkeypatch.setattr(plan, "_compiler", lambda *_: fails)
-    with pytest.raises(UsageError, match="INTERNAL: a bug; --no-compile"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(plan.Compiler, "__call__", fails)
+    with pytest.raises(UsageError, match=r"--no-compile does without it\. It says: INTERNAL: a bug"):
         command("--params", "1e8", "--topology", "v5e:4x4")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="libtpu is installed")
+def test_an_error_passes_from_the_other_process():
+    with plan.Compiler() as compile_, pytest.raises(RuntimeError, match="TPU support not installed"):
+        compile_(plan.Step(), (8, 8), plan.topology_of("v5e:2x2"))
+
+
+def test_the_end_of_the_other_process_is_told(capfd):
+    with plan.Compiler() as compile_:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="ended with status 1"):
+                compile_(["no step"] * 9, (8, 8), plan.topology_of("v5e:2x2"))
+    assert "TypeError" in capfd.readouterr().err
+
+
+# No backend of JAX has this name, so that a process which starts one fails.
+NO_BACKEND = {"JAX_PLATFORMS": "none_may_start"}
+UNCHANGED = """
+import os
+import jax
+def settings():
+    return dict(os.environ), dict(jax.config.values)
+before = settings()
+from rmsprop_optax import plan
+from rmsprop_optax.plan import _cli
+assert settings() == before, "import"
+import argparse
+parser = argparse.ArgumentParser()
+_cli.add_arguments(parser)
+words = "--params 1M --topology v5e:2x2 --storage uint8 --momentum"
+_cli.run(parser.parse_args(words.split()))
+assert settings() == before, "run"
+"""
+
+
+def test_no_setting_of_the_caller_changes():
+    """Environment, configuration and backends stay; the compiler runs too where libtpu is installed."""
+    found = run_alone(UNCHANGED, **NO_BACKEND)
+    assert found.returncode == 0, found.stderr
+    [row] = [line for line in found.stdout.splitlines() if line.startswith("uint8")]
+    assert ("-" in row.split()) == (importlib.util.find_spec("libtpu") is None)
 
 
 PROGRAM = """HloModule jit_step
@@ -377,7 +532,7 @@ def test_traffic_is_what_passes_the_memory():
     ],
 )
 def test_arrays_are_padded_to_whole_tiles(array, size):
-    assert _traffic._sizes(array) == [(size, True)]
+    assert hlo._sizes(array) == [(size, True)]
 
 
 @pytest.fixture
@@ -396,11 +551,11 @@ TREE = [(2048, 1024), (8192, 1024), (2048, 1024), (16384,)]
     [("v4:2x2x4", "float32", 4), ("v5e:4x4", "uint8", 4), ("v6e:2x4", "bfloat16", 3)],
 )
 def test_arrays_compile_as_the_tree_of_them_does(topology, storage, kernels):
-    topology, tx = plan.topology_of(topology), optimizer(storage)
+    topology = plan.topology_of(topology)
     alone = Counter()
     for shape in TREE:
-        alone += Counter(plan.compiled(tx, shape, "float32", "fsdp", topology))
-    program, entry, _ = step(tx, TREE, "float32", plan._devices(topology), P("x"))
+        alone += Counter(plan.compiled(plan.Step(storage), shape, topology))
+    program, entry, _ = step(optimizer(storage), TREE, "float32", plan.devices(topology), P("x"))
     assert alone == {"moved": plan.traffic(program.as_text()), "kernels": 4}
     assert entry.count(" fusion(") == kernels
     assert program.memory_analysis().temp_size_in_bytes == 0
@@ -413,7 +568,7 @@ def test_arrays_compile_as_the_tree_of_them_does(topology, storage, kernels):
 )
 def test_the_compiler_counts_the_same_bytes(topology, storage):
     """It does where it fetches nothing ahead, which it counts too; of uint8 libtpu 0.0.50 counts the codes twice."""
-    devices, options = plan._devices(plan.topology_of(topology)), {"xla_msa_enable": False}
+    devices, options = plan.devices(plan.topology_of(topology)), {"xla_msa_enable": False}
     program, _, _ = step(optimizer(storage), TREE, "float32", devices, P("x"), options)
     scalars = 50_000
     assert program.cost_analysis()["bytes accessed"] == pytest.approx(plan.traffic(program.as_text()), abs=scalars)
@@ -434,7 +589,31 @@ def test_the_compiler_needs_what_the_arrays_do(topology):
 def test_a_chip_that_libtpu_does_not_know():
     unknown = plan.Topology("v9:4x4", plan.CHIPS["v5e"], (4, 4))  # as a new one to an old libtpu
     with pytest.raises(ValueError, match=r"topology 'v9:4x4': .*v9"):
-        plan._devices(unknown)
+        plan.devices(unknown)
+    with plan.Compiler() as compile_, pytest.raises(ValueError, match=r"topology 'v9:4x4': .*v9"):
+        compile_(plan.Step(), (8, 8), unknown)
+
+
+@pytest.mark.usefixtures("libtpu")
+def test_another_process_compiles_the_same():
+    request = plan.Step("uint8", "bfloat16", "zero1", momentum=True), (1024, 512), plan.topology_of("v5e:2x2")
+    with plan.Compiler() as compile_:
+        assert compile_(*request) == plan.compiled(*request)
+        with pytest.raises(MemoryError, match="RESOURCE_EXHAUSTED"):
+            compile_(plan.Step(sharding="replicated"), (2**17, 2**16), plan.topology_of("v5e:2x2"))
+        assert compile_(*request)["moved"] > 0
+
+
+@pytest.mark.usefixtures("libtpu")
+@pytest.mark.parametrize("name", plan.CHIPS)
+def test_the_memory_that_a_program_can_use(name):
+    """The compiler names it, in GiB, when a program does not fit."""
+    topology = plan.topology_of(f"{name}:{'x'.join('221'[: plan.CHIPS[name].dimensions])}")
+    with pytest.raises(MemoryError) as caught:
+        plan.program(plan.Step(sharding="replicated"), (2**18, 2**18), topology)
+    found = re.search(r"(?:available HBM \(|of )([\d.]+)G", str(caught.value))
+    assert found is not None
+    assert float(found[1]) * topology.chip.devices == topology.chip.usable, str(caught.value)
 
 
 @pytest.mark.usefixtures("libtpu")

@@ -6,7 +6,6 @@ says about them.
 
 import functools
 import importlib.util
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -207,26 +206,23 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
     }
 
 
-def tpu_compiler() -> Any:
-    """The compiler of :func:`tpu_plans` where libtpu is installed, else nothing. No TPU has to be there."""
-    if importlib.util.find_spec("libtpu") is None:
-        return None
-    os.environ |= plan.LIBTPU
-    return plan.compiled
+def tpu_compiler() -> plan.Compiler | None:
+    """Return the compiler for :func:`tpu_plans`, or None if libtpu is not installed. No TPU is needed."""
+    return None if importlib.util.find_spec("libtpu") is None else plan.Compiler()
 
 
 def tpu_plans(
     arrays: Mapping[tuple[int, ...], int] | None = None,
     *,
-    formats: Sequence[str] = tuple(storage.FORMATS),
-    compiler: Any = None,
+    formats: Sequence[Any] = tuple(storage.FORMATS),
+    compiler: plan.Compile | None = None,
 ) -> dict[str, Any]:
     """A step on 16 chips of TPU v5e, see :func:`rmsprop_optax.plan.plan`.
 
     Args:
       arrays: shapes, and how many parameters have each; a transformer of 1.3 billion parameters by default.
       formats: of the mean square.
-      compiler: :func:`rmsprop_optax.plan.compiled`, which needs libtpu, or nothing for the arithmetic alone.
+      compiler: from :func:`tpu_compiler`, or None for arithmetic only.
 
     Returns:
       By sharding, "fsdp" and "zero1", a plan.

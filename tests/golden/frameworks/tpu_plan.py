@@ -1,4 +1,4 @@
-"""Record what the TPU's compiler makes of a step, for the notebook `4_memory_and_scale`. No TPU is needed.
+"""Record how the TPU's compiler compiles a step, for the notebook `4_memory_and_scale`. No TPU is needed.
 
     JAX_PLATFORMS=cpu python tests/golden/frameworks/tpu_plan.py
 
@@ -9,6 +9,7 @@ needs this package with the extras `demo` and `tpu`, and takes a minute.
 import datetime
 import importlib.metadata
 import json
+import os
 import platform
 import re
 from pathlib import Path
@@ -28,17 +29,14 @@ def heart(hlo):
 
 
 def record():
-    programs, compiler, traffic = {}, memory.tpu_compiler(), plan.traffic
-
-    def keep(tx, shape, dtype, sharding, topology):
-        plan.traffic = lambda hlo: programs.update({(shape, sharding): hlo}) or traffic(hlo)  # uint8 comes last
-        return compiler(tx, shape, dtype, sharding, topology)
-
-    plans = memory.tpu_plans(compiler=keep)
-    shape = max((shape for shape, _ in programs), key=lambda shape: shape[0] * shape[-1] * (len(shape) - 1))
+    os.environ |= plan.LIBTPU
+    plans = memory.tpu_plans(compiler=plan.compiled)
+    topology = plan.topology_of("v5e:4x4")
+    shape = max(plan.transformer(1.3e9, topology.devices), key=lambda shape: shape[0] * shape[-1] * (len(shape) - 1))
     about = {package: importlib.metadata.version(package) for package in ("jax", "libtpu")}
     about |= {"python": platform.python_version(), "date": str(datetime.date.today())}
-    hearts = {sharding: heart(programs[shape, sharding]) for sharding in plans}
+    steps = {sharding: plan.Step("uint8", sharding=sharding) for sharding in plans}
+    hearts = {sharding: heart(plan.program(step, shape, topology).as_text()) for sharding, step in steps.items()}
     PATH.write_text(json.dumps({"about": about, "plans": plans, "shape": shape, "programs": hearts}, indent=1) + "\n")
     print(about, f"{PATH.stat().st_size / 1000:.0f} kB")
 

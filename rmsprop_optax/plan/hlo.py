@@ -1,4 +1,4 @@
-"""What a program that XLA compiled for a TPU moves, read from its text."""
+"""What a program that XLA compiled for a TPU does, read from its text: kernels, collectives, bytes moved."""
 
 import itertools
 import math
@@ -6,17 +6,29 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
+
 _INSTRUCTION = re.compile(r"%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)(?:, (.*)|$)")
 _ARRAY = re.compile(r"[a-z]+(\d*)\w*\[([\d,]+)\]\{([\d,]+):?([^}]*)\}")
 _NO_TRAFFIC = ("parameter", "constant", "bitcast", "tuple", "get-tuple-element")
 _SLICES = ("slice", "dynamic-slice")
 
 
-def traffic(program: str) -> int:
-    """The bytes of arrays that a compiled program of the TPU's reads from its HBM and writes there, on each device.
+def kernels(program: str) -> int:
+    """Return the number of fused kernels in the entry computation."""
+    return program[program.index("\nENTRY") :].count(" fusion(")
 
-    The compiler's own count, ``cost_analysis()["bytes accessed"]``, has what moves within the chip's own memory too,
-    where it fetches arrays ahead: for a tree of arrays that is up to four times as much.
+
+def collectives(program: str) -> Counter[str]:
+    """Return kind → number of collectives; kinds are those of :data:`COLLECTIVES`."""
+    return Counter(re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", program))
+
+
+def traffic(program: str) -> int:
+    """Return the bytes of arrays that each device reads from its HBM and writes there.
+
+    The compiler's ``cost_analysis()["bytes accessed"]`` counts traffic of the chip's own memory too, into which arrays
+    are prefetched. For a tree of arrays it is up to four times as much.
     """
     blocks = {block.split()[0]: block for block in re.split(r"\n(?=%|ENTRY )", program)}
     bodies = {name: [m.groups() for m in map(_INSTRUCTION.search, b.split("\n")) if m] for name, b in blocks.items()}
@@ -27,10 +39,10 @@ def traffic(program: str) -> int:
         read = [types[operand] for operand in re.findall(r"%([\w.-]+)", operands)]
         if kind in _NO_TRAFFIC or kind.endswith("-done"):
             continue
-        if kind == "slice-start":  # its result is the whole array and the slice
+        if kind == "slice-start":  # the result is a tuple of the whole array and the slice
             whole, part = written[:2]
             written, read = [part], [[(part[0], whole[1])]]
-        elif kind.endswith("-start"):  # its result lists what it reads
+        elif kind.endswith("-start"):  # the result is a tuple that contains the operands
             read = []
         elif kind in _SLICES:
             read[0] = [(written[0][0], read[0][0][1])]
@@ -42,7 +54,7 @@ def traffic(program: str) -> int:
 
 
 def _sizes(types: str) -> list[tuple[int, bool]]:
-    """Of each array the bytes that it takes, padded to whole tiles, and whether it is in the HBM."""
+    """For each array its bytes, padded to whole tiles, and whether it is in the HBM."""
     found = []
     for bits, dimensions, order, layout in _ARRAY.findall(types):
         sizes = [list(map(int, dimensions.split(",")))[int(axis)] for axis in order.split(",")]
@@ -54,7 +66,7 @@ def _sizes(types: str) -> list[tuple[int, bool]]:
 
 
 def _sliced(body: Sequence[tuple[str, ...]]) -> dict[int, int]:
-    """The parameters that a fusion reads slices of alone, and their bytes."""
+    """Number of a parameter → bytes of its slices, for parameters of which a fusion reads nothing but slices."""
     numbers = {name: int(operands) for name, _, kind, operands, _ in body if kind == "parameter"}
     read: Counter[int | None] = Counter()
     whole: set[int | None] = {None}
