@@ -53,6 +53,8 @@ def checked(**roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 taken = ", ".join(signature.parameters)
                 raise TypeError(f"{function.__name__}: {error}; it takes {taken}.") from None
             for name, value in bound.arguments.items():
+                if value is None and signature.parameters[name].default is None:
+                    continue
                 if name in found:
                     bound.arguments[name] = check(found[name], value, name=name)
                 elif name in flags and value is not None:
@@ -72,13 +74,14 @@ def roles_of(constructor: Callable[..., object]) -> dict[str, str]:
 
 def _unknown(constructor: str, word: str, roles: dict[str, str], parameters: list[str]) -> str:
     """The error for a wrong keyword, which names the right one where there is one."""
+    named = {role: name for name, role in reversed(roles.items())}
+    words = named | {name: name for name in parameters}
     role = _WORDS.get(word, word)
-    named = [name for name, its in roles.items() if its == role]
-    near = difflib.get_close_matches(word, parameters, n=1)
-    if named:
-        mend = f"{constructor} calls it {named[0]}."
+    near = [] if role in RANGES else difflib.get_close_matches(word.lower(), words, n=1)
+    if role in named:
+        mend = f"{constructor} calls it {named[role]}."
     elif near:
-        mend = f"did you mean {near[0]}?"
+        mend = f"did you mean {words[near[0]]}?"
     else:
         mend = f"it takes {', '.join(parameters)}."
     return f"{constructor} got an unexpected keyword argument {word!r}: {mend}"

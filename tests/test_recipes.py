@@ -1,5 +1,6 @@
 """The published settings: steps against float64 NumPy, learning rates against numbers worked out from the sources."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +62,8 @@ LARGE, SMALL = {"momentum": 0.9, "epsilon": 1.0}, {"momentum": 0.9, "epsilon": 0
 ROWS = [
     Row("dqn", {}, {}, [2.5e-4] * STEPS),
     Row("dqn_zoo", {}, {"decay": 0.95, "eps": 9.765625e-06, "centered": True}, [2.5e-4] * STEPS),
-    Row("dopamine_dqn", {}, {"decay": 0.95, "epsilon": 1e-5, "centered": True}, [2.5e-4] * STEPS),
+    Row("dopamine_dqn", {}, {"decay": 0.95, "eps": 1e-5, "centered": True}, [2.5e-4] * STEPS),
+    Row("dopamine_tf_dqn", {}, {"decay": 0.95, "epsilon": 1e-5, "centered": True}, [2.5e-4] * STEPS),
     Row("a3c", {"steps": 10}, {"alpha": 0.99, "eps": 0.1}, 7e-4 * LINE, to_norm(40, rest=1e-6)),
     Row("a2c", {"steps": 10}, {"decay": 0.99, "epsilon": 1e-5}, 7e-4 * LINE, to_norm(0.5)),
     Row("impala", {"steps": 10}, {"decay": 0.99, "epsilon": 0.1}, 4.8e-4 * LINE),
@@ -135,23 +137,32 @@ def expected(row, params, gradients):
         yield own
 
 
-@every_row
-def test_steps_equal_float64(row):
-    params, gradients, _ = references.stream(steps=STEPS)
+def assert_steps_equal_float64(row, tx, scale=1.0, steps=STEPS, close=1e-9, set_rate=None):
+    """The parameters follow ``row``, whose losses are ``scale`` times as large as those that ``tx`` sees."""
+    params, gradients, _ = references.stream(steps=steps)
     moves = [jax.tree.map(np.subtract, truth, params) for truth in expected(row, params, gradients)]
     reach = {name: np.max([np.abs(move[name]) for move in moves], axis=0) for name in params}
-    tx = make(row.name, row.arguments)
     with jax.enable_x64(True):
         ours = jax.tree.map(jnp.asarray, params)
         state, update = tx.init(ours), jax.jit(tx.update)
         for t, (grads, move) in enumerate(zip(gradients, moves, strict=True)):
-            updates, state = update(jax.tree.map(jnp.asarray, grads), state, ours)
+            state = state if set_rate is None else set_rate(state, t)
+            updates, state = update(jax.tree.map(lambda g: jnp.asarray(g / scale), grads), state, ours)
             ours = optax.apply_updates(ours, updates)
             for name, p in params.items():
                 error = np.abs(np.asarray(ours[name]) - p - move[name])
-                # A step rounds parameters around 1 by 1e-16. What PyTorch adds to a norm of 10 is 1e-7 of it.
-                close = 2e-7 if recipes.TABLE[row.name].dialect in ("pytorch", "pfrl") else 1e-9
+                # A step rounds parameters around 1 by 1e-16.
                 assert (error <= close * reach[name] + 1e-14).all(), f"{name} at step {t}"
+
+
+def closeness(row):
+    """What PyTorch adds to a norm of 10 is 1e-7 of it."""
+    return 2e-7 if recipes.TABLE[row.name].dialect in ("pytorch", "pfrl") else 1e-9
+
+
+@every_row
+def test_steps_equal_float64(row):
+    assert_steps_equal_float64(row, make(row.name, row.arguments), close=closeness(row))
 
 
 @every_row
@@ -181,12 +192,34 @@ def test_low_precision_follows_float32_under_jit(row):
 
 def test_the_table_is_complete():
     assert {row.name for row in ROWS} == set(recipes.TABLE)
+    assert {name for name in dir(recipes) if not name.startswith("_")} == {*recipes.TABLE, "TABLE", "Recipe"}
+    assert {*recipes.__all__} == {*recipes.TABLE, "TABLE", "Recipe"}
     for name, recipe in recipes.TABLE.items():
         assert recipe.constructor is getattr(recipes, name)
         assert recipe.dialect in dialects.TABLE
         assert recipe.settings.startswith("lr ")
         assert "/" in recipe.source
         assert "\n" not in recipe.settings + recipe.source
+
+
+# Losses
+
+
+SUMS = [row for row in ROWS if "mean_of" in inspect.signature(recipes.TABLE[row.name].constructor).parameters]
+
+
+def test_the_recipes_whose_loss_is_a_sum():
+    assert [row.name for row in SUMS] == ["dqn", "a3c", "impala", "impala_torch", "char_rnn"]
+
+
+@pytest.mark.parametrize("row", SUMS, ids=lambda row: row.name)
+@pytest.mark.parametrize("terms", [1, 50])
+def test_the_mean_of_a_loss_trains_as_its_sum(row, terms):
+    tx = make(row.name, row.arguments | {"mean_of": terms})
+    assert_steps_equal_float64(row, tx, scale=terms, close=1e-6)
+    if terms > 1:
+        with pytest.raises(AssertionError, match="at step"):
+            assert_steps_equal_float64(row, make(row.name, row.arguments), scale=terms, close=0.02)
 
 
 # Learning rates
@@ -242,6 +275,55 @@ def test_learning_rates_at_named_steps(name, arguments, rates):
         np.testing.assert_allclose(updates["w"] / moved["w"], rate, rtol=5e-6, err_msg=f"step {step}")
 
 
+# A learning rate of the user's
+
+
+OF_SCHEDULES = {"steps", "steps_per_epoch", "batch_size", "warmup_epochs"}
+OWN = [0.01, 0.02, 0.005]
+
+
+def without_schedule(row):
+    return {name: value for name, value in row.arguments.items() if name not in OF_SCHEDULES}
+
+
+@every_row
+def test_a_schedule_replaces_the_source(row):
+    tx = make(row.name, without_schedule(row) | {"learning_rate": lambda count: jnp.asarray(OWN)[count]})
+    assert_steps_equal_float64(row._replace(rates=OWN), tx, steps=len(OWN), close=closeness(row))
+
+
+@every_row
+def test_an_injected_learning_rate_replaces_the_source(row):
+    constructor = recipes.TABLE[row.name].constructor
+    tx = optax.inject_hyperparams(constructor)(**without_schedule(row), learning_rate=1.0)
+
+    def set_rate(state, t):
+        return optax.tree.set(state, learning_rate=jnp.asarray(OWN[t]))
+
+    assert_steps_equal_float64(
+        row._replace(rates=OWN), tx, steps=len(OWN), close=max(closeness(row), 1e-7), set_rate=set_rate
+    )
+
+
+@pytest.mark.parametrize("name", recipes.TABLE)
+def test_a_learning_rate_or_the_numbers_of_the_schedule(name):
+    constructor = recipes.TABLE[name].constructor
+    parameters = inspect.signature(constructor).parameters
+    arguments = {"weight_decay_mask": None} if "weight_decay_mask" in parameters else {}
+    if parameters["learning_rate"].default is not None:
+        assert not OF_SCHEDULES & parameters.keys()
+        constructor(**arguments)
+        return
+    needed = "steps" if "steps" in parameters else "steps_per_epoch"
+    with pytest.raises(TypeError, match=f"{needed} must be given, or a learning_rate .* it is the number of updates"):
+        constructor(**arguments)
+    constructor(**arguments, learning_rate=0)
+    constructor(**arguments, learning_rate=0.1, **dict.fromkeys(OF_SCHEDULES & parameters.keys()))
+    for option in OF_SCHEDULES & parameters.keys():
+        with pytest.raises(ValueError, match=f"{option} is for, got both, {option}=10: drop one"):
+            constructor(**arguments, learning_rate=0.1, **{option: 10})
+
+
 # Arguments
 
 
@@ -255,7 +337,7 @@ def test_learning_rates_at_named_steps(name, arguments, rates):
         ("efficientnet", {"steps_per_epoch": 0.5, **KERNEL}, ValueError, "steps_per_epoch must be .* in a pass over"),
         (
             "efficientnet",
-            {"steps_per_epoch": 9, "weight_decay_mask": True},
+            {"steps_per_epoch": 9, "weight_decay_mask": jnp.array(True)},
             TypeError,
             "weight_decay_mask must be a tree",
         ),
@@ -277,6 +359,15 @@ def test_learning_rates_at_named_steps(name, arguments, rates):
         ("inception_v3", {"steps_per_epoch": 9, "batch_size": -1, **KERNEL}, ValueError, "got batch_size=-1"),
         ("char_rnn", {"steps_per_epoch": "9"}, TypeError, "steps_per_epoch must be a number, got steps_per_epoch='9'"),
         ("wgan", {"clamp": -0.01}, ValueError, "clamp must be .* got clamp=-0.01"),
+        ("dqn", {"mean_of": 0}, ValueError, "mean_of must be finite and at least 1, got mean_of=0: .* your loss"),
+        ("impala", {"steps": 9, "mean_of": 1.5}, ValueError, "mean_of must be a whole number, got mean_of=1.5"),
+        ("char_rnn", {"steps_per_epoch": 9, "mean_of": True}, TypeError, "mean_of must be a number, got .*True"),
+        ("graves", {"learning_rate": -1e-4}, ValueError, "learning_rate must be .* got learning_rate=-0.0001"),
+        ("impala", {"learning_rate": -1}, ValueError, "learning_rate must be .* got learning_rate=-1"),
+        ("impala_torch", {"lr": 0.1}, TypeError, "unexpected keyword argument 'lr': impala_torch calls it learning_r"),
+        ("a2c", {"step": 9}, TypeError, "unexpected keyword argument 'step': did you mean steps?"),
+        ("a2c", {"steps": 9, "mean_of": 5}, TypeError, "argument 'mean_of': it takes steps, learning_rate."),
+        ("efficientnet", {"steps_per_epoch": 9}, TypeError, "missing a required .*'weight_decay_mask'; it takes steps"),
     ],
 )
 def test_bad_arguments(name, arguments, error, match):

@@ -17,7 +17,8 @@ def clip(bound: Any, link: Callable[[Any], optax.GradientTransformation]) -> opt
     """``link(bound)``, and ``None`` where ``bound`` is; a dynamic 0 bounds nothing."""
     if bound is None or isinstance(bound, float):
         return None if bound is None else link(bound)
-    bound = jnp.asarray(bound, jnp.promote_types(bound.dtype, jnp.float32))
+    if not jnp.issubdtype(bound.dtype, jnp.floating):
+        bound = bound.astype(jnp.result_type(float))
     return link(jnp.where(bound == 0, jnp.finfo(bound.dtype).max, bound))
 
 

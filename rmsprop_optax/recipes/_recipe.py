@@ -1,0 +1,145 @@
+"""What a recipe is, and what recipes are made of: learning rates and losses of another scale."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rmsprop_optax import _docs, _numbers, scaling
+from rmsprop_optax._arguments import checked
+
+P = ParamSpec("P")
+Constructor = Callable[P, optax.GradientTransformationExtraArgs]
+
+
+class Recipe(NamedTuple):
+    """A row of :data:`TABLE`.
+
+    Attributes:
+      constructor: the function that returns the transformation.
+      dialect: its row of :data:`rmsprop_optax.dialects.TABLE`.
+      settings: the numbers, in one line.
+    """
+
+    constructor: Callable[..., optax.GradientTransformationExtraArgs]
+    dialect: str
+    settings: str
+
+    @property
+    def source(self) -> str:
+        """Where the numbers were read, with the commit: the end of the constructor's docstring."""
+        return _docs.source(self.constructor)
+
+
+TABLE: dict[str, Recipe] = {}
+"""Name → :class:`Recipe`, for tests and documentation."""
+
+
+def recipe(dialect: str, settings: str, **roles: str) -> Callable[[Constructor[P]], Constructor[P]]:
+    """Make a constructor a recipe: its arguments are checked under their own names, and it gets its row of the table.
+
+    Args:
+      dialect: see :class:`Recipe`.
+      settings: see :class:`Recipe`.
+      **roles: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ.
+    """
+
+    def decorate(function: Constructor[P]) -> Constructor[P]:
+        constructor = checked(**roles)(function)
+        TABLE[constructor.__name__] = Recipe(constructor, dialect, settings)
+        return constructor
+
+    return decorate
+
+
+def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -> dict[str, Any]:
+    """The options of a loss that adds up its terms; converted for their mean where ``terms`` says how many there are.
+
+    Raises:
+      TypeError: ``terms`` is not a number.
+      ValueError: ``terms`` is not whole, or below 1.
+    """
+    if terms is None:
+        return options
+    terms = _check("mean_of", terms)
+    if terms % 1:
+        raise ValueError(f"mean_of must be a whole number, got mean_of={terms}: {_MENDS['mean_of']}.")
+    return scaling.sum_to_mean(terms, eps_in_sqrt=eps_in_sqrt, **options)
+
+
+def rate(
+    learning_rate: optax.ScalarOrSchedule | None, schedule: Callable[..., optax.Schedule], **options: float | None
+) -> optax.ScalarOrSchedule:
+    """The user's learning rate where there is one, and else the source's schedule.
+
+    Args:
+      learning_rate: the user's.
+      schedule: makes the source's schedule from ``options``; has defaults for those that may be ``None``.
+      **options: numbers of at least 1 that serve the schedule alone.
+
+    Raises:
+      TypeError: there is neither a learning rate nor what the schedule needs, or an option is not a number.
+      ValueError: there are both, or an option is out of its range.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if learning_rate is not None:
+        for name, value in given.items():
+            raise ValueError(
+                f"learning_rate replaces the schedule that {name} is for, got both, {name}={value}: drop one."
+            )
+        return learning_rate
+    for name, parameter in inspect.signature(schedule).parameters.items():
+        if name not in given and parameter.default is parameter.empty:
+            raise TypeError(f"{name} must be given, or a learning_rate of your own; {name}: {_MENDS[name]}.")
+    return schedule(**{name: _check(name, value) for name, value in given.items()})
+
+
+def line(rate: float) -> Callable[[float], optax.Schedule]:
+    """From ``rate`` to 0 in so many steps."""
+    return lambda steps: _of_float(optax.linear_schedule(rate, 0.0, steps))
+
+
+def stairs(rate: float, steps: float, factor: float, **options: Any) -> optax.Schedule:
+    """``rate · factor^⌊t / steps⌋``."""
+    return _of_float(optax.exponential_decay(rate, steps, factor, staircase=True, **options))
+
+
+def warm_up(start: float, rate: float, steps: float, then: optax.Schedule) -> optax.Schedule:
+    """From ``start`` towards ``rate`` for so many steps, and then ``then``, which counts from the start.
+
+    ``optax.join_schedules`` counts from the boundary, and ``optax.linear_schedule`` rounds a small rate to the digits
+    of the large one.
+    """
+    return _of_float(lambda count: jnp.where(count < steps, start + (rate - start) * (count / steps), then(count)))
+
+
+def by_epoch(schedule: optax.Schedule, steps_per_epoch: float) -> optax.Schedule:
+    """A schedule of whole epochs."""
+    return _of_float(lambda count: schedule(count // steps_per_epoch))
+
+
+def _of_float(schedule: optax.Schedule) -> optax.Schedule:
+    """Under strict promotion an integer count does not divide by steps that are not whole."""
+    return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
+
+
+_MENDS = {
+    "steps": "it is the number of updates until the learning rate is 0",
+    "steps_per_epoch": "it is the number of updates in a pass over the training data",
+    "batch_size": "it is the number of images to an update, of all devices together",
+    "warmup_epochs": "it is the number of epochs in which the learning rate rises; 3 and 5 are timm's defaults",
+    "mean_of": "it is the number of terms that your loss is the mean of",
+}
+
+
+def _check(name: str, value: Any) -> Any:
+    """A static number of at least 1, as Python's."""
+    if isinstance(value, bool | np.bool_) or not _numbers.is_static(value):
+        raise TypeError(f"{name} must be a number, got {name}={value!r}: {_MENDS[name]}.")
+    if not 1 <= value < math.inf:
+        raise ValueError(f"{name} must be finite and at least 1, got {name}={value}: {_MENDS[name]}.")
+    return np.asarray(value).item()

@@ -1,0 +1,314 @@
+"""DQN, actor-critic and multi-agent training."""
+
+import optax
+
+from rmsprop_optax._rmsprop import rmsprop, rule
+from rmsprop_optax._tree import chain
+from rmsprop_optax.dialects._tensorflow import tf1
+from rmsprop_optax.dialects._torch import pytorch
+from rmsprop_optax.dialects._torch_like_tf import pfrl
+from rmsprop_optax.recipes._recipe import for_mean, line, rate, recipe
+
+
+@recipe("dqn", "lr 0.00025, decays 0.95, epsilon 0.01, centered")
+def dqn(
+    *, learning_rate: optax.ScalarOrSchedule = 2.5e-4, mean_of: int | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """DQN as published in Nature: centered, with an epsilon of 0.01.
+
+    The paper's gradient momentum, 0.95, is the decay of the mean gradient; there is no momentum buffer. The loss adds
+    up the 32 errors of a batch, each clipped to ±1.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+      mean_of: the number of errors, 32 in the source, if your loss is their mean: epsilon is divided by its square.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.dqn` returns it.
+
+    Raises:
+      ValueError: a number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> for tx, gradient in (dqn(), 32.0), (dqn(mean_of=32), 1.0):
+      ...     updates, state = tx.update(jnp.array([gradient]), tx.init(jnp.zeros(1)))
+      ...     print(round(float(updates[0]), 6))  # -0.00025·32 / √((0.05 − 0.05²)·32² + 0.01)
+      -0.001147
+      -0.001147
+
+    Source:
+      kuz/DeepMind-Atari-Deep-Q-Learner 54978fa: dqn/NeuralQLearner.lua, run_gpu.
+    """
+    return rule(learning_rate, 0.95, eps_root=for_mean(mean_of, eps=0.01)["eps"], centered=True)
+
+
+@recipe("optax", "lr 0.00025, decay 0.95, epsilon 0.01/32², centered")
+def dqn_zoo(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
+    """DQN and double Q-learning of DQN Zoo: the steps of :func:`dqn`, from the mean over a batch of 32.
+
+    Its gradients are 32 times smaller, so epsilon is 0.01/32²; the gradients of the errors are clipped to ±1/32.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.optax` returns it.
+
+    Raises:
+      ValueError: the learning rate is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = dqn_zoo()
+      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)
+      -0.001147
+
+    Source:
+      google-deepmind/dqn_zoo 0867137: dqn_zoo/dqn/run_atari.py, dqn_zoo/double_q/run_atari.py.
+    """
+    return rmsprop(learning_rate, decay=0.95, eps=0.01 / 32**2, centered=True)
+
+
+@recipe("optax", "lr 0.00025, decay 0.95, epsilon 0.00001, centered")
+def dopamine_dqn(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
+    """DQN of Dopamine's JAX agent with ``optimizer='rmsprop'``, whose mean square starts from 0.
+
+    The agent's own configuration trains with Adam; these numbers are those of its TensorFlow agent,
+    :func:`dopamine_tf_dqn`, whose mean square starts from 1. The loss is the mean of 32 errors.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.optax` returns it.
+
+    Raises:
+      ValueError: the learning rate is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = dopamine_dqn()
+      >>> updates, state = tx.update(jnp.array([3.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)  # -0.00025·3 / √(0.05·9 − 0.15² + 0.00001)
+      -0.001147
+
+    Source:
+      google/dopamine: dopamine/jax/agents/dqn/dqn_agent.py (2be5471), dopamine/tf/agents/dqn/configs/dqn.gin (a804d3c).
+    """
+    return rmsprop(learning_rate, decay=0.95, eps=1e-5, centered=True)
+
+
+@recipe("tf1", "lr 0.00025, decay 0.95, epsilon 0.00001, centered")
+def dopamine_tf_dqn(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
+    """DQN of Dopamine's TensorFlow agent, whose mean square starts from 1; that of its JAX agent starts from 0.
+
+    The loss is the mean of 32 Huber losses.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it.
+
+    Raises:
+      ValueError: the learning rate is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = dopamine_tf_dqn()
+      >>> updates, state = tx.update(jnp.array([3.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)  # -0.00025·3 / √(0.95 + 0.05·9 − 0.15² + 0.00001)
+      -0.000639
+
+    Source:
+      google/dopamine: dopamine/tf/agents/dqn/configs/dqn.gin (a804d3c), dopamine/tf/agents/dqn/dqn_agent.py (a13d583).
+    """
+    return tf1(learning_rate, decay=0.95, epsilon=1e-5, centered=True)
+
+
+@recipe("pfrl", "lr 0.0007 falling to 0, decay 0.99, epsilon 0.1, norm clipped to 40")
+def a3c(
+    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None, mean_of: int | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """A3C on Atari as PFRL reproduces it: an epsilon of 0.1, gradients clipped to a norm of 40, the rate falls to 0.
+
+    The source's 16 processes share one mean square, and each clips its own gradient. The losses add up over the steps
+    of a roll-out.
+
+    Args:
+      steps: updates until the rate is 0, at least 1; 80 million environment steps of all processes, up to 5 to an
+        update.
+      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps``.
+      mean_of: the steps of a roll-out, 5 in the source, if your loss is divided by it: the norm is divided by it, and
+        epsilon by its square.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.pfrl` returns it, after the clipping.
+
+    Raises:
+      ValueError: a number is out of its range, or ``steps`` and ``learning_rate`` are both given.
+      TypeError: neither of them is given.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = a3c(steps=16_000_000)
+      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)  # -0.0007 / √(0.01 + 0.1)
+      -0.002111
+
+    Source:
+      pfnet/pfrl c8cb332: examples/atari/reproduction/a3c/train_a3c.py, pfrl/agents/a3c.py.
+    """
+    options = for_mean(mean_of, eps=0.1, clip=40.0)
+    return chain(
+        optax.clip_by_global_norm(options["clip"]),
+        pfrl(rate(learning_rate, line(7e-4), steps=steps), alpha=0.99, eps=options["eps"]),
+    )
+
+
+@recipe("tf1", "lr 0.0007 falling to 0, decay 0.99, epsilon 0.00001, norm clipped to 0.5")
+def a2c(
+    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """A2C of OpenAI Baselines: gradients clipped to a norm of 0.5, the rate falls to 0.
+
+    The source takes the rate of a batch at its last environment step, so that it is almost one update ahead. The losses
+    are means.
+
+    Args:
+      steps: updates until the rate is 0, at least 1: 80 million environment steps, 5 times the environments to an
+        update.
+      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps``.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it, after the clipping.
+
+    Raises:
+      ValueError: a number is out of its range, or ``steps`` and ``learning_rate`` are both given.
+      TypeError: neither of them is given.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = a2c(steps=1_000_000)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)  # -0.0007·0.5 / √(0.99 + 0.01·0.25 + 0.00001)
+      -0.000351
+
+    Source:
+      openai/baselines ea25b9e: baselines/a2c/a2c.py, baselines/a2c/utils.py.
+    """
+    return chain(
+        optax.clip_by_global_norm(0.5),
+        tf1(rate(learning_rate, line(7e-4), steps=steps), decay=0.99, epsilon=1e-5),
+    )
+
+
+@recipe("tf1", "lr 0.00048 falling to 0, decay 0.99, epsilon 0.1")
+def impala(
+    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None, mean_of: int | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """IMPALA by its authors, in TensorFlow: an epsilon of 0.1 under the root, the rate falls to 0.
+
+    Gradients are not clipped, and the losses add up over time and batch.
+
+    Args:
+      steps: updates until the rate is 0, at least 1: a billion frames, of which batch · unroll · action repeats, 800,
+        to an update.
+      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps``.
+      mean_of: batch · unroll, 200 in the source, if your loss is the mean over them: epsilon and the mean square's
+        first value, 1, are divided by its square.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it.
+
+    Raises:
+      ValueError: a number is out of its range, or ``steps`` and ``learning_rate`` are both given.
+      TypeError: neither of them is given.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> for tx, gradient in (impala(1_250_000), 20.0), (impala(1_250_000, mean_of=200), 0.1):
+      ...     updates, state = tx.update(jnp.array([gradient]), tx.init(jnp.zeros(1)))
+      ...     print(round(float(updates[0]), 6))  # -0.00048·20 / √(0.99 + 0.01·20² + 0.1)
+      -0.004255
+      -0.004255
+
+    Source:
+      google-deepmind/scalable_agent 103308a: experiment.py.
+    """
+    options = for_mean(mean_of, eps=0.1, initial_scale=1.0)
+    # The rule of tf1, which has no argument for the initial value.
+    return rule(
+        rate(learning_rate, line(4.8e-4), steps=steps),
+        0.99,
+        eps_root=options["eps"],
+        initial_scale=options["initial_scale"],
+    )
+
+
+@recipe("pytorch", "lr 0.00048 falling to 0, decay 0.99, epsilon 0.01, norm clipped to 40")
+def impala_torch(
+    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None, mean_of: int | None = None
+) -> optax.GradientTransformationExtraArgs:
+    """IMPALA of TorchBeast: an epsilon of 0.01 beside the root, gradients clipped to a norm of 40, the rate falls to 0.
+
+    The losses add up over time and batch.
+
+    Args:
+      steps: updates until the rate is 0, at least 1: environment steps, of which batch · unroll, 640, to an update.
+      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps``.
+      mean_of: batch · unroll, 640 in the source, if your loss is the mean over them: epsilon and the norm are divided
+        by it.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.pytorch` returns it, after the clipping.
+
+    Raises:
+      ValueError: a number is out of its range, or ``steps`` and ``learning_rate`` are both given.
+      TypeError: neither of them is given.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = impala_torch(steps=50_000)
+      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)  # -0.00048 / (0.1 + 0.01)
+      -0.004364
+
+    Source:
+      facebookresearch/torchbeast 1c881b8: torchbeast/monobeast.py.
+    """
+    options = for_mean(mean_of, eps=0.01, eps_in_sqrt=False, clip=40.0)
+    return chain(
+        optax.clip_by_global_norm(options["clip"]),
+        pytorch(rate(learning_rate, line(4.8e-4), steps=steps), alpha=0.99, eps=options["eps"]),
+    )
+
+
+@recipe("pytorch", "lr 0.0005, decay 0.99, epsilon 0.00001, norm clipped to 10")
+def pymarl(*, learning_rate: optax.ScalarOrSchedule = 5e-4) -> optax.GradientTransformationExtraArgs:
+    """QMIX, VDN, COMA and QTRAN on StarCraft: gradients clipped to a norm of 10.
+
+    COMA's agents and its critic each have an optimizer of their own. The loss is a mean.
+
+    Args:
+      learning_rate: at least 0; a number or a schedule.
+
+    Returns:
+      A transformation as :func:`rmsprop_optax.dialects.pytorch` returns it, after the clipping.
+
+    Raises:
+      ValueError: the learning rate is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = pymarl()
+      >>> updates, state = tx.update(jnp.array([20.0]), tx.init(jnp.zeros(1)))
+      >>> round(float(updates[0]), 6)  # -0.0005·10 / (1 + 0.00001)
+      -0.005
+
+    Source:
+      oxwhirl/pymarl: src/config/default.yaml (64111fc), src/learners/q_learner.py (023de7e).
+    """
+    return chain(optax.clip_by_global_norm(10.0), pytorch(learning_rate, alpha=0.99, eps=1e-5))
