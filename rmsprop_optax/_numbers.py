@@ -6,8 +6,8 @@ its link off. A ``jax.Array`` is dynamic: its value is never read, so that the s
 """
 
 import functools
-import math
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple, TypeGuard
 
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 
 
 class Range(NamedTuple):
-    """What an option accepts.
+    """What an option accepts: ``low <= value < high``.
 
     Attributes:
       low: the smallest value.
@@ -33,48 +33,28 @@ class Range(NamedTuple):
     schedule: bool = False
 
 
+_OFF = "0 or None turns it off"
 RANGES = {
     "learning_rate": Range(
-        0,
-        math.inf,
-        "use a small positive number or a schedule; to ascend, chain optax.scale(-1.0) before",
-        schedule=True,
+        0, inf, "a small number or a schedule; to ascend, chain optax.scale(-1.0) before", False, True
     ),
     "decay": Range(0, 1, "it is the weight of the old mean square; 0.9 to 0.999 are usual"),
-    "momentum": Range(
-        0, 1, "it is the weight of the old momentum buffer; 0.9 is usual, 0 or None means no buffer", optional=True
-    ),
-    "eps": Range(0, math.inf, "it keeps the denominator from 0; use a small positive number or 0"),
-    "floor": Range(
-        0, math.inf, "it bounds the denominator from below; use a small positive number or None", optional=True
-    ),
-    "initial_scale": Range(0, math.inf, "the mean square starts from it; 0 and 1 are usual"),
-    "l2": Range(
-        0,
-        math.inf,
-        "it times the parameter is added to the gradient; 0 or None turns it off",
-        optional=True,
-        schedule=True,
-    ),
-    "weight_decay": Range(
-        0,
-        math.inf,
-        "learning_rate * weight_decay * parameter is subtracted; 0 or None turns it off",
-        optional=True,
-        schedule=True,
-    ),
-    "clip": Range(0, math.inf, "it bounds a norm or an absolute value; 0 or None turns it off", optional=True),
-    "max_scaling": Range(1e-30, math.inf, "a gradient is multiplied by it at most; 1e5 is usual"),
-    "time_decay": Range(0, math.inf, "the learning rate is divided by 1 + decay·step; 0 turns it off", optional=True),
-    "increase": Range(0, math.inf, "it is added to a gain while signs agree; 0.05 is usual"),
-    "growth": Range(1, math.inf, "it multiplies a gain while signs agree; 1 turns it off"),
+    "momentum": Range(0, 1, "it is the weight of the old buffer; 0.9 is usual, 0 or None means no buffer", True),
+    "eps": Range(0, inf, "use a small positive number or 0"),
+    "floor": Range(0, inf, "it bounds the denominator from below; a small positive number, or None", True),
+    "initial_scale": Range(0, inf, "the mean square starts from it; 0 and 1 are usual"),
+    "l2": Range(0, inf, f"it times the parameter is added to the gradient; {_OFF}", True, True),
+    "weight_decay": Range(0, inf, f"learning_rate * weight_decay * parameter is subtracted; {_OFF}", True, True),
+    "clip": Range(0, inf, f"it bounds a norm or an absolute value; {_OFF}", True),
+    "max_scaling": Range(1e-30, inf, "a gradient is multiplied by it at most; 1e5 is usual"),
+    "max_lr": Range(0, inf, "it is the rate that timm's constructor would have got", True),
+    "time_decay": Range(0, inf, f"the learning rate is divided by 1 + decay·step; {_OFF}", True),
+    "increase": Range(0, inf, "it is added to a gain while signs agree; 0.05 is usual"),
+    "growth": Range(1, inf, "it multiplies a gain while signs agree; 1 turns it off"),
     "shrink": Range(0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
-    "gain": Range(0, math.inf, "it limits the gains; 0.1 to 10 and 0.01 to 100 are usual"),
-    "step_adapt": Range(
-        0, 1, "step rates are multiplied by one plus or minus it; 0.1 or less is usual, 0 turns it off", optional=True
-    ),
-    "step_rate": Range(0, math.inf, "it limits the step rates that adapt; None is no limit", optional=True),
-    "max_lr": Range(math.ulp(0.0), math.inf, "it is the rate that timm's constructor would have got", optional=True),
+    "gain": Range(0, inf, "it limits the gains; 0.1 to 10 and 0.01 to 100 are usual"),
+    "step_adapt": Range(0, 1, f"step rates are multiplied by one plus or minus it; {_OFF}", True),
+    "step_rate": Range(0, inf, "it limits the step rates that adapt; None is no limit", True),
 }
 """Option → its :class:`Range`."""
 
@@ -117,10 +97,9 @@ def check(option: str, value: Any, *, name: str | None = None) -> Any:
     try:
         number = float(value)
     except OverflowError:  # an int beyond the range of floats
-        number = math.inf
+        number = inf
     if not row.low <= number < row.high:
-        at_least = "above 0" if 0 < row.low < 1e-300 else f"at least {row.low}"
-        bounds = f"in [{row.low}, {row.high})" if row.high < math.inf else f"finite and {at_least}"
+        bounds = f"in [{row.low}, {row.high})" if row.high < inf else f"finite and at least {row.low}"
         raise ValueError(f"{name} must be {bounds}, got {name}={value}: {row.mend}.")
     return number
 
@@ -133,12 +112,7 @@ def _checked_schedule(name: str, schedule: Callable[[Any], Any]) -> Callable[[An
         value = schedule(count)
         if not is_static(value) and not isinstance(value, jax.Array):
             raise TypeError(f"{name} must be a number or a schedule that returns one, got {value!r} from {schedule!r}.")
-        if jnp.shape(value):
-            raise ValueError(
-                f"the schedule of {name} must return a scalar, got an array of shape {jnp.shape(value)} from "
-                f"{schedule!r}: give each leaf its own transformation with optax.partition."
-            )
-        return value
+        return value if is_static(value) else _check_dynamic(f"the value of {name}'s schedule", value)
 
     return checked
 
@@ -162,21 +136,13 @@ def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Raise if ``value`` is not a bool: a string such as "false" would count as true.
-
-    Raises:
-      TypeError: naming the flag.
-    """
+    """Raise ``TypeError`` if ``value`` is not a bool: a string such as "false" would count as true."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {name}={value!r}.")
 
 
 def needs(option: str, given: bool, other: str, value: Any) -> None:
-    """Raise if ``option`` is given while the option it depends on is off.
-
-    Raises:
-      ValueError: naming both.
-    """
+    """Raise ``ValueError`` if ``option`` is given while the ``other``, on which it depends, is off."""
     if given and (value is None or value is False):
         raise ValueError(
             f"{option} has a meaning only with {other}, got {other}={value!r}: set {other}, or drop {option}."

@@ -351,17 +351,17 @@ CALLS = {
     "a schedule that returns an array of a shape that fits": (
         partial(update, rmsprop(lambda t: jnp.ones(3))),
         ValueError,
-        r"the schedule of learning_rate must return a scalar, got an array of shape \(3,\) from .*partition",
+        r"the value of learning_rate's schedule must be a scalar, got an array of shape \(3,\) from .*partition",
     ),
     "a schedule that returns an array that widens the update": (
         partial(update, rmsprop(lambda t: jnp.ones((4, 1, 1)))),
         ValueError,
-        r"the schedule of learning_rate must return a scalar, got an array of shape \(4, 1, 1\)",
+        r"the value of learning_rate's schedule must be a scalar, got an array of shape \(4, 1, 1\)",
     ),
     "a scheduled decay of weights that returns an array": (
         partial(update, weight_decay=lambda t: three),
         ValueError,
-        r"the schedule of weight_decay must return a scalar, got an array of shape \(3,\)",
+        r"the value of weight_decay's schedule must be a scalar, got an array of shape \(3,\)",
     ),
     "a schedule that returns nothing": (partial(update, rmsprop(lambda t: None)), TypeError, "got None from <function"),
     "a schedule that returns text": (partial(update, rmsprop(lambda t: "0.1")), TypeError, "got '0.1' from <function"),

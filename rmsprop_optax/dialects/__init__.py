@@ -13,20 +13,54 @@ of numbers; a Python 0 is off as well.
 RMSprop and is not among them. A new dialect is a function in one of the families beside this file, and a line below.
 """
 
-# ruff: noqa: F401, I001 (the order of the imports is that of the table)
-from rmsprop_optax.dialects._dialect import TABLE, Arguments, Dialect
-from rmsprop_optax.dialects._papers import dqn, graves, hinton
-from rmsprop_optax.dialects._jax import flax_optim, jax_example, jax_example_momentum, optax, trax
-from rmsprop_optax.dialects._torch import bitsandbytes, burn, candle_optimisers, jittor, mlx, pytorch, torch7, torchopt
-from rmsprop_optax.dialects._torch_like_tf import dfdx, pfrl, sb3, timm
-from rmsprop_optax.dialects._tensorflow import caffe2, mindspore, oneflow, paddle, sonnet, tensorflowjs, tf1
-from rmsprop_optax.dialects._keras import keras, keras2, tf_keras_legacy
-from rmsprop_optax.dialects._mxnet import mxnet
-from rmsprop_optax.dialects._chainer import chainer, chainer_graves
-from rmsprop_optax.dialects._theano import AdaptiveStepsState, blocks, climin, lasagne
-from rmsprop_optax.dialects._cpp import caffe, dynet, ensmallen, neon, tiny_dnn
-from rmsprop_optax.dialects._julia_jvm import dl4j, knet, optimisers_jl
-from rmsprop_optax.dialects._aliases import ALIASES, Alias
+# ruff: noqa: I001 (the order of the imports is that of the table; `as` makes them public to type checkers)
+from rmsprop_optax.dialects._dialect import TABLE as TABLE, Arguments as Arguments, Dialect as Dialect
+from rmsprop_optax.dialects._papers import dqn as dqn, graves as graves, hinton as hinton
+from rmsprop_optax.dialects._jax import (
+    flax_optim as flax_optim,
+    jax_example as jax_example,
+    jax_example_momentum as jax_example_momentum,
+    optax as optax,
+    trax as trax,
+)
+from rmsprop_optax.dialects._torch import (
+    bitsandbytes as bitsandbytes,
+    burn as burn,
+    candle_optimisers as candle_optimisers,
+    jittor as jittor,
+    mlx as mlx,
+    pytorch as pytorch,
+    torch7 as torch7,
+    torchopt as torchopt,
+)
+from rmsprop_optax.dialects._torch_like_tf import dfdx as dfdx, pfrl as pfrl, sb3 as sb3, timm as timm
+from rmsprop_optax.dialects._tensorflow import (
+    caffe2 as caffe2,
+    mindspore as mindspore,
+    oneflow as oneflow,
+    paddle as paddle,
+    sonnet as sonnet,
+    tensorflowjs as tensorflowjs,
+    tf1 as tf1,
+)
+from rmsprop_optax.dialects._keras import keras as keras, keras2 as keras2, tf_keras_legacy as tf_keras_legacy
+from rmsprop_optax.dialects._mxnet import mxnet as mxnet
+from rmsprop_optax.dialects._chainer import chainer as chainer, chainer_graves as chainer_graves
+from rmsprop_optax.dialects._theano import (
+    AdaptiveStepsState as AdaptiveStepsState,
+    blocks as blocks,
+    climin as climin,
+    lasagne as lasagne,
+)
+from rmsprop_optax.dialects._cpp import (
+    caffe as caffe,
+    dynet as dynet,
+    ensmallen as ensmallen,
+    neon as neon,
+    tiny_dnn as tiny_dnn,
+)
+from rmsprop_optax.dialects._julia_jvm import dl4j as dl4j, knet as knet, optimisers_jl as optimisers_jl
+from rmsprop_optax.dialects._aliases import ALIASES as ALIASES, Alias as Alias
 
 NOT_REPRODUCED: dict[str, str] = {
     "CNTK": "each weight has a step of its own, grown and shrunk by the signs of gradients as in rprop, and every "

@@ -82,10 +82,7 @@ def read(state: Any) -> Slots:
         )
     with jax.enable_x64(True):
         means = [_none_of(s.nu) if s.mu is None else _each(_float64, s.mu) for s in moments]
-        squares = [
-            _each(_formats.decoded, s.nu) if s.mu is None else _each(_mean_square, s.nu, s.mu)
-            for s in moments
-        ]
+        squares = [_each(_formats.decoded, s.nu) if s.mu is None else _each(_mean_square, s.nu, s.mu) for s in moments]
         traces = [_each(_formats.decoded, s.trace) for s in buffers]
     mean_square, mean = (jax.tree.map(_hosted, _merged(*t)) for t in (("mean_square", squares), ("mean", means)))
     count = counts.pop() if counts else None
