@@ -31,15 +31,7 @@ def add_weight_decay(
     ``optax.add_decayed_weights`` does the same for Python numbers; this one also takes traced numbers under strict
     promotion, and its mask sees the parameters as they are.
 
-    Args:
-      weight_decay: a number, traced or not, or a schedule of the step count, checked before.
-      times: what the decay is multiplied by, numbers or schedules.
-      mask: see :data:`rmsprop_optax._types.Mask`.
-      name: what the caller calls the decay.
-
-    Raises:
-      ValueError: ``update`` is called without parameters, or the mask does not fit them.
-      TypeError: the mask is not made of bools.
+    ``weight_decay`` and its factors ``times`` are numbers or schedules of the step count, checked before.
     """
     if weight_decay is None:
         return None

@@ -112,7 +112,7 @@ def _checked_schedule(name: str, schedule: Callable[[Any], Any]) -> Callable[[An
         value = schedule(count)
         if not is_static(value) and not isinstance(value, jax.Array):
             raise TypeError(f"{name} must be a number or a schedule that returns one, got {value!r} from {schedule!r}.")
-        return value if is_static(value) else _check_dynamic(f"the value of {name}'s schedule", value)
+        return _check_dynamic(f"the value of {name}'s schedule", value) if isinstance(value, jax.Array) else value
 
     return checked
 
@@ -149,9 +149,9 @@ def needs(option: str, given: bool, other: str, value: Any) -> None:
         )
 
 
-def cast(value: Any, dtype: Any) -> Any:
+def cast(value: Any, dtype: Any) -> jax.Array:
     """``value`` ready to meet an array of ``dtype`` under strict promotion; a Python float adapts by itself."""
-    return value if isinstance(value, float) else jnp.asarray(value, dtype)
+    return value if isinstance(value, float) else jnp.asarray(value, dtype)  # type: ignore[return-value]
 
 
 def wide(dtype: Any) -> Any:

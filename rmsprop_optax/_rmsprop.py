@@ -10,7 +10,7 @@ from rmsprop_optax import _numbers, _tree
 from rmsprop_optax._arguments import checked
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
-from rmsprop_optax._scale import epsilons, rms
+from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._types import Mask, Number, Storage
 
 
@@ -20,7 +20,7 @@ def rmsprop(
     decay: Number = 0.9,
     eps: Number = 1e-8,
     initial_scale: Number = 0.0,
-    eps_in_sqrt: bool = True,
+    eps_in_sqrt: bool | None = True,
     centered: bool = False,
     momentum: Number | None = None,
     nesterov: bool = False,
@@ -52,7 +52,7 @@ def rmsprop(
       decay: the weight of the old mean square, in [0, 1).
       eps: at least 0, in squared units of the gradient under the root, in its units beside the root.
       initial_scale: what the mean square starts from, at least 0; TensorFlow 1 starts from 1.
-      eps_in_sqrt: whether ``eps`` stands under the root (TensorFlow, Keras) or beside it (PyTorch).
+      eps_in_sqrt: whether ``eps`` stands under the root (TensorFlow, Keras) or beside it (PyTorch); ``None`` is both.
       centered: divide by the standard deviation of the gradients instead.
       momentum: in [0, 1); ``None`` or 0 has no buffer.
       nesterov: take the momentum step once more beyond the buffer, ``momentum·b + learning_rate·x``; without momentum
@@ -91,48 +91,15 @@ def rmsprop(
     Source:
       Hinton, Neural Networks for Machine Learning, lecture 6.5; the chain follows ``optax.rmsprop`` 0.2.8.
     """
-    return rule(
-        learning_rate,
-        decay,
-        **epsilons(eps, eps_in_sqrt),
-        floor=floor,
-        initial_scale=initial_scale,
-        centered=centered,
-        bias_correction=bias_correction,
-        momentum=momentum,
-        nesterov=nesterov,
-        lr_in_momentum=lr_in_momentum,
-        l2=l2,
-        weight_decay=weight_decay,
-        weight_decay_mask=weight_decay_mask,
-        storage=storage,
-        momentum_storage=momentum_storage,
-    )
-
-
-def rule(
-    learning_rate: Any,
-    decay: Any,
-    *,
-    momentum: Any = None,
-    nesterov: bool = False,
-    lr_in_momentum: bool = True,
-    l2: Any = None,
-    weight_decay: Any = None,
-    weight_decay_mask: Mask = None,
-    momentum_storage: Storage = None,
-    **options: Any,
-) -> optax.GradientTransformationExtraArgs:
-    """The chain of all RMSprops; ``options`` are those of :func:`rmsprop_optax._scale.rms`, with two epsilons.
-
-    Numbers are checked before. ``None`` is off.
-    """
     _numbers.needs("momentum_storage", momentum_storage is not None, "momentum", momentum)
     _numbers.needs("weight_decay_mask", weight_decay_mask is not None, "weight_decay", weight_decay)
+    rms = scale_by_rms(
+        decay, eps, initial_scale, eps_in_sqrt, bias_correction, centered=centered, floor=floor, storage=storage
+    )
     rate, buffer = scale_by_rate(learning_rate), momentum_buffer(momentum, nesterov=nesterov, storage=momentum_storage)
     return _tree.chain(
         add_weight_decay(l2),
-        rms(decay, **options),
+        rms,
         *((rate, buffer) if lr_in_momentum else (buffer, rate)),
         add_weight_decay(weight_decay, times=(learning_rate,), mask=weight_decay_mask),
         optax.scale(-1.0),

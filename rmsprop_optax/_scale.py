@@ -52,15 +52,15 @@ def variance_of_old_mean(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) 
     return _forget(nu, rate) + share * (1 - share) * _abs_sq(d), mu + _numbers.cast(rate, mu.dtype) * d
 
 
-def denominator(nu: jax.Array, eps: Any, eps_root: Any, floor: Any) -> jax.Array:
-    """``max(sqrt(nu + eps_root) + eps, floor)``, where the floor is at least the root of the smallest normal number.
+def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Array:
+    """``max(sqrt(nu + inside) + outside, floor)``, where the floor is at least the root of the smallest normal number.
 
     So a weight that never saw a gradient stays, also without an epsilon, and no quotient overflows.
     """
     lowest = float(jnp.finfo(nu.dtype).tiny) ** 0.5
     if floor is not None:
         lowest = jnp.maximum(_numbers.cast(floor, nu.dtype), lowest)
-    d = jnp.sqrt(nu + _numbers.cast(eps_root, nu.dtype)) + _numbers.cast(eps, nu.dtype)
+    d = jnp.sqrt(nu + _numbers.cast(inside, nu.dtype)) + _numbers.cast(outside, nu.dtype)
     return jnp.where(d < lowest, lowest, d)  # XLA:CPU does not vectorise jnp.maximum
 
 
@@ -101,67 +101,8 @@ def _corrected(rate: Any, count: jax.Array) -> jax.Array:
     """
     dtype = jnp.result_type(float)
     rate = jnp.asarray(rate, dtype)
-    return rate / (rate - (1 - rate) * jnp.expm1(xlog1py(count.astype(dtype) - 1, -rate)))
-
-
-def rms(
-    decay: Any,
-    *,
-    eps: Any = 0.0,
-    eps_root: Any = 0.0,
-    floor: Any = None,
-    initial_scale: Any = 0.0,
-    centered: bool = False,
-    bias_correction: bool = False,
-    storage: Storage = None,
-) -> optax.GradientTransformation:
-    """The link of all RMSprops: decode → moments → denominator → ``g / denominator`` → encode.
-
-    The options are those of :func:`scale_by_rms`, checked before, with an epsilon on each side of the root.
-    """
-    _formats.check(storage)
-    if bias_correction and isinstance(initial_scale, float) and initial_scale:
-        raise ValueError(
-            "bias_correction leaves no weight to an initial_scale, so only one of them has a meaning, got "
-            f"bias_correction=True with initial_scale={initial_scale}: drop one."
-        )
-
-    def init(params: optax.Params) -> ScaleByRmsState:
-        nu = _formats.coded(_tree.full(params, initial_scale, real=True), storage)
-        return ScaleByRmsState(jnp.zeros([], jnp.int32), nu, _tree.full(params, 0.0) if centered else None)
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        del params
-        _tree.state_of(ScaleByRmsState, state)
-        if centered != (state.mu is not None):
-            raise ValueError(
-                f"the state must come from the same options, got one that is {'not ' * centered}centered for "
-                f"centered={centered}: {_tree.OTHER}."
-            )
-        count = optax.safe_increment(state.count)
-        rate = _corrected(1 - decay, count) if bias_correction else 1 - decay
-
-        def one(g: jax.Array, *stored: Any) -> tuple[Any, ...]:
-            g, nu, mu = _formats.decode(g, *stored)
-            x = bounded(g)
-            if centered:
-                moments = variance_of_old_mean if _formats.is_short(stored[0]) else variance
-                nu, mu = moments(x, nu, mu, rate)
-            else:
-                nu = mean_square(x, nu, rate)
-            u = _divide(x, denominator(nu, eps, eps_root, floor))
-            u = jnp.where(jnp.isinf(g), jnp.nan, u)  # an infinite gradient is seen in the update
-            return u, *_formats.encode((nu, mu), stored, g, count)
-
-        updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu)
-        return updates, ScaleByRmsState(count, nu, mu)
-
-    return optax.GradientTransformation(init, update)
-
-
-def epsilons(eps: Any, eps_in_sqrt: bool) -> dict[str, Any]:
-    """The epsilon of :func:`rms` on the side of the root that optax's flag says."""
-    return {"eps_root": eps} if eps_in_sqrt else {"eps": eps}
+    corrected: jax.Array = rate / (rate - (1 - rate) * jnp.expm1(xlog1py(count.astype(dtype) - 1, -rate)))
+    return corrected
 
 
 @checked()
@@ -169,7 +110,7 @@ def scale_by_rms(
     decay: Number = 0.9,
     eps: Number = 1e-8,
     initial_scale: Number = 0.0,
-    eps_in_sqrt: bool = True,
+    eps_in_sqrt: bool | None = True,
     bias_correction: bool = False,
     *,
     centered: bool = False,
@@ -198,7 +139,7 @@ def scale_by_rms(
       decay: the weight of the old mean square, in [0, 1).
       eps: at least 0, in squared units of the gradient under the root, in its units beside the root.
       initial_scale: what every entry of the mean square starts from, at least 0; TensorFlow 1 starts from 1.
-      eps_in_sqrt: whether ``eps`` stands under the root (TensorFlow, Keras) or beside it (PyTorch).
+      eps_in_sqrt: whether ``eps`` stands under the root (TensorFlow, Keras) or beside it (PyTorch); ``None`` is both.
       bias_correction: weigh the gradients seen so far as Adam does. The first centered update has variance 0 and is
         divided by epsilon alone.
       centered: divide by the standard deviation instead.
@@ -229,17 +170,45 @@ def scale_by_rms(
       Hinton, Neural Networks for Machine Learning, lecture 6.5; centered: Graves, arXiv:1308.0850, equations 38 to 45.
       The first five arguments are those of ``optax.scale_by_rms`` 0.2.8.
     """
-    return _tree.in_float32(
-        rms(
-            decay,
-            **epsilons(eps, eps_in_sqrt),
-            floor=floor,
-            initial_scale=initial_scale,
-            centered=centered,
-            bias_correction=bias_correction,
-            storage=storage,
+    _formats.check(storage)
+    if bias_correction and isinstance(initial_scale, float) and initial_scale:
+        raise ValueError(
+            "bias_correction leaves no weight to an initial_scale, so only one of them has a meaning, got "
+            f"bias_correction=True with initial_scale={initial_scale}: drop one."
         )
-    )
+    inside, outside = (eps if eps_in_sqrt in places else 0.0 for places in ((True, None), (False, None)))
+
+    def init(params: optax.Params) -> ScaleByRmsState:
+        nu = _formats.coded(_tree.full(params, initial_scale, real=True), storage)
+        return ScaleByRmsState(jnp.zeros([], jnp.int32), nu, _tree.full(params, 0.0) if centered else None)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        _tree.state_of(ScaleByRmsState, state)
+        if centered != (state.mu is not None):
+            raise ValueError(
+                f"the state must come from the same options, got one that is {'not ' * centered}centered for "
+                f"centered={centered}: {_tree.OTHER}."
+            )
+        count = optax.safe_increment(state.count)
+        rate = _corrected(1 - decay, count) if bias_correction else 1 - decay
+
+        def one(g: jax.Array, *stored: Any) -> tuple[Any, ...]:
+            g, nu, mu = _formats.decode(g, *stored)
+            x = bounded(g)
+            if centered:
+                moments = variance_of_old_mean if _formats.is_short(stored[0]) else variance
+                nu, mu = moments(x, nu, mu, rate)
+            else:
+                nu = mean_square(x, nu, rate)
+            u = _divide(x, denominator(nu, inside, outside, floor))
+            u = jnp.where(jnp.isinf(g), jnp.nan, u)  # an infinite gradient shows in the update
+            return u, *_formats.encode((nu, mu), stored, g, count)
+
+        updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu)
+        return updates, ScaleByRmsState(count, nu, mu)
+
+    return _tree.in_float32(optax.GradientTransformation(init, update))
 
 
 @checked()
@@ -254,7 +223,7 @@ def scale_by_stddev(
 
     Args:
       decay: the weight of the old mean and variance, in [0, 1).
-      eps: at least 0, added where ``eps_in_sqrt`` says.
+      eps: at least 0, in squared units of the gradient under the root, in its units beside the root.
       initial_scale: what every entry of the variance starts from, at least 0.
       eps_in_sqrt: whether ``eps`` stands under the root or beside it.
       bias_correction: weigh the gradients seen so far as Adam does.

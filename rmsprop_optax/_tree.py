@@ -65,11 +65,7 @@ _MEND = "call update with gradients of the parameters that init was called with,
 
 
 def alike(treedef: Any, other: Tree) -> list[Any]:
-    """The leaves of a tree that must have the structure of the updates or of the parameters.
-
-    Raises:
-      ValueError: it has another structure.
-    """
+    """The leaves of a tree that must have the structure of the updates or of the parameters."""
     try:
         leaves: list[Any] = treedef.flatten_up_to(other)
     except ValueError as error:
@@ -78,18 +74,10 @@ def alike(treedef: Any, other: Tree) -> list[Any]:
 
 
 def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Tree:
-    """A state tree with the shapes and shardings of ``params``, float32 or wider, filled with ``value``.
+    """A state tree with the shapes and shardings of ``params``, filled with ``value``.
 
-    Leaves may be arrays or ``jax.ShapeDtypeStruct``. Integers, bools and keys are not trained and have no state.
-
-    Args:
-      params: the parameters.
-      value: what every entry is.
-      real: whether complex parameters get real arrays.
-      dtype: one dtype for all leaves.
-
-    Raises:
-      TypeError: a leaf is no array.
+    Its dtype is ``dtype``, or float32 or wider, ``real`` for complex parameters where asked. Leaves may be arrays or
+    ``jax.ShapeDtypeStruct``. Integers, bools and keys are not trained and have no state.
     """
 
     def leaf(path: Any, p: Any) -> Any:
@@ -103,11 +91,7 @@ def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = N
 
 
 def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransformationExtraArgs:
-    """``optax.chain`` in float32 or wider, without the links that are ``None``.
-
-    Raises:
-      TypeError: at ``update``, the state has other links.
-    """
+    """``optax.chain`` in float32 or wider, without the links that are ``None``; a state of other links is refused."""
     on = [link for link in links if link is not None]
     if len(on) == 1:
         return in_float32(on[0])
@@ -117,7 +101,8 @@ def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransfor
         if type(state) is not tuple or len(state) != len(on):
             came = f"a tuple of {len(state)}" if type(state) is tuple else _told(type(state))
             raise TypeError(f"the state must be a tuple of {len(on)}, a part for each link, got {came}: {OTHER}.")
-        return inner.update(updates, state, params, **extra_args)
+        updates, state = inner.update(updates, state, params, **extra_args)
+        return updates, state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
@@ -125,11 +110,7 @@ def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransfor
 def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Let ``inner`` see updates in float32 or wider; the result leaves in the dtype that came in.
 
-    One cast at each end: no link between them rounds to bfloat16 or needs to know dtypes. The parameters pass
-    unchanged.
-
-    Raises:
-      TypeError: at ``update``, an update is no array or an integer.
+    One cast at each end: no link between them rounds to bfloat16 or needs to know dtypes.
     """
     inner = optax.with_extra_args_support(inner)
 
@@ -176,11 +157,7 @@ OTHER = (
 
 
 def state_of(kind: type[S], state: Any) -> S:
-    """Raise if ``state`` is not of a ``kind``.
-
-    Raises:
-      TypeError: naming both, and the way out.
-    """
+    """Raise ``TypeError`` if ``state`` is not of a ``kind``, with the way out."""
     if not isinstance(state, kind):
         raise TypeError(f"the state must be {_told(kind)}, got {_told(type(state))}: {OTHER}.")
     return state
@@ -206,11 +183,7 @@ def widened(tree: Tree, which: Callable[[Any], bool] = lambda x: True) -> Tree:
 
 
 def optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
-    """The transformation to wrap, with support for extra arguments.
-
-    Raises:
-      TypeError: it is no transformation.
-    """
+    """The transformation to wrap, with support for extra arguments; raise ``TypeError`` if it is none."""
     if not isinstance(tx, optax.GradientTransformation):
         raise TypeError(
             f"what is wrapped must be an optax.GradientTransformation, got {tx!r}: call its constructor, as in "

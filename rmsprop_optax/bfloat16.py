@@ -40,7 +40,8 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None, **extra_args: Any
     ) -> tuple[optax.Updates, optax.OptState]:
-        return tx.update(_tree.widened(updates), state, _tree.widened(params), **extra_args)
+        updates, state = tx.update(_tree.widened(updates), state, _tree.widened(params), **extra_args)
+        return updates, state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
