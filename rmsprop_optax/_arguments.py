@@ -53,6 +53,8 @@ def checked(**roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 taken = ", ".join(signature.parameters)
                 raise TypeError(f"{function.__name__}: {error}; it takes {taken}.") from None
             for name, value in bound.arguments.items():
+                if value is None and signature.parameters[name].default is None:
+                    continue
                 if name in found:
                     bound.arguments[name] = check(found[name], value, name=name)
                 elif name in flags and value is not None:
