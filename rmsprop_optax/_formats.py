@@ -159,7 +159,7 @@ def is_short(stored: jax.Array) -> bool:
 
 
 def decode(g: jax.Array, *stored: jax.Array | None) -> tuple[Any, ...]:
-    """The gradient and the arrays stored beside it, all in the widest of their dtypes; ``None`` is a state that is off."""
+    """The gradient and the arrays stored beside it, in the widest of their dtypes; ``None`` is a state that is off."""
     values = [None if s is None else decoded(s) for s in stored]
     dtype = functools.reduce(np.promote_types, (v.dtype for v in values if v is not None), g.dtype)
     real = _numbers.real(dtype)

@@ -60,7 +60,7 @@ def rmsprop(
       bias_correction: weigh the gradients seen so far as Adam does. Centered, the first variance is 0, so that the
         first step is ``learning_rate·g / √eps``, 10,000 times ``learning_rate·g`` by default, as in optax.
       floor: the least denominator, at least 0, in units of the gradient; ``None`` or 0 is off.
-      lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow, Keras, optax) or after it (PyTorch).
+      lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow, optax) or after it (PyTorch).
       l2: ``l2·p`` is added to the gradient, at least 0; the mean square sees it. A number or a schedule.
       weight_decay: ``learning_rate·weight_decay·p`` is subtracted, at least 0; a number or a schedule. No statistic
         sees it.

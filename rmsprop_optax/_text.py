@@ -4,8 +4,7 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rmsprop_optax import differences
 from rmsprop_optax._columns import aligned
@@ -14,32 +13,34 @@ from rmsprop_optax.scaling import eps_inside_sqrt, eps_outside_sqrt
 
 _WIDTH = 116
 _STEPS = (1, 10, 100, 110, 200)
-_PLACES = {
-    "before": "rate, buffer",
-    "after": "buffer, rate",
-    "before, Nesterov": "Nesterov",
-    "no buffer, centered before": "if centered",
-}
 _LEGEND = (
     "nu is the running mean of g², var that of (g - mean)². rate, buffer: the learning rate comes before the momentum "
-    "buffer; buffer, rate: after it. On the right the defaults; - where there is no such argument."
+    "buffer; buffer, rate: after it. The last four columns are defaults; -: there is no such argument."
 )
 
 
 def overview() -> str:
-    """All dialects: the rule and the defaults, then the sources, then what is not among them."""
+    """All dialects with rules and defaults, then their sources, then the rules that have no dialect."""
     rules: list[Sequence[str]] = [
         ("dialect", "divides by", "nu from", "momentum", "weight decay", "rate", "decay", "eps", "mom.")
     ]
     for name, row in TABLE.items():
-        first, *others = differences._neutral(row, row.denominator).split(", with")
-        place = _PLACES.get(row.momentum, row.momentum)
-        rules.append((name, first, differences._neutral(row, row.start), place, row.weight_decay, *_defaults(row)))
-        rules += [("", f"with{other}", *[""] * 7) for other in others]
+        divisor, *others = row.divisors()
+        rules.append((name, divisor, row.starts_from(), _place(row), row.weight_decay, *_defaults(row)))
+        rules += [("", f"with momentum {other}", *[""] * 7) for other in others]
     width = max(map(len, TABLE)) + 2
     sources = [_fill(f"{name:{width}}{row.source}", " " * width) for name, row in TABLE.items()]
     missing = [_fill(f"{name}: {why}") for name, why in NOT_REPRODUCED.items()]
     return "\n".join([aligned(rules, left=9), "", _fill(_LEGEND, ""), "", *sources, "", "Not reproduced:", *missing])
+
+
+def _place(row: Dialect) -> str:
+    """The order of learning rate and momentum buffer."""
+    if row.buffer == "never":
+        return "no buffer"
+    if row.buffer == "if centered":
+        return "if centered"
+    return "Nesterov" if row.nesterov else "rate, buffer" if row.lr_in_momentum else "buffer, rate"
 
 
 def _defaults(row: Dialect) -> list[str]:
@@ -48,22 +49,33 @@ def _defaults(row: Dialect) -> list[str]:
 
 
 def page(name: str) -> str:
-    """One dialect: how it is called, its rule, its arguments, and where it was read."""
+    """One dialect: its call, its rule, its arguments and its source."""
     constructor = TABLE[name].constructor
     signature = inspect.signature(constructor)
     bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     call = f"dialects.{name}{signature.replace(parameters=bare, return_annotation=signature.empty)}"
+    rule, arguments = _sections(constructor)
+    if _MATH not in rule and (relative := re.search(r":func:`(\w+)`", rule)):
+        theirs, _ = _sections(TABLE[relative[1]].constructor)
+        equations = theirs.partition(_MATH)[2].partition("\n\n")[0]
+        rule = f"{rule}\n\n{relative[1]}:\n\n{_MATH}{equations}"
+    return "\n\n".join([_fill(call), _plain(rule), _plain(arguments), _fill(f"Source: {TABLE[name].source}")])
+
+
+_MATH = ".. math::\n"
+
+
+def _sections(constructor: Callable[..., object]) -> tuple[str, str]:
+    """Of a docstring the rule, and the entries of the arguments."""
     rule, _, arguments = (inspect.getdoc(constructor) or "").partition("\n\nArgs:\n")
-    source = f"Source: {TABLE[name].source}"
-    body = [_plain(text) for text in (rule, arguments.partition("\n\nReturns:")[0])]
-    return "\n\n".join([_fill(call), *body, _fill(source)])
+    return rule, arguments.partition("\n\nReturns:")[0]
 
 
 def _plain(docstring: str) -> str:
-    """A docstring that can be read as it is, without roles, literals and the commands of equations."""
+    """A docstring as plain text: without roles, literals and LaTeX commands."""
     docstring = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", lambda m: m[1] or m[2], docstring)
     inner = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
-    text = docstring.replace(".. math::\n", "").replace("&", "").replace("\\\\\n", "\n").replace(r"\_", "_")
+    text = docstring.replace(_MATH, "").replace("&", "").replace("\\\\\n", "\n").replace(r"\_", "_")
     text = re.sub(r"\\sqrt" + inner, lambda m: f"√{m[1]}" if re.fullmatch(r"\w+", m[1]) else f"√({m[1]})", text)
     text = re.sub(r"\\frac" + inner * 2, r"\1/(\2)", text)
     text = re.sub(r"\\text" + inner, r"\1", text)
@@ -74,8 +86,8 @@ def _plain(docstring: str) -> str:
 
 def comparison(
     names: Sequence[str],
-    settings: Mapping[str, Mapping[str, Any]],
-    rows: Iterable[Mapping[str, Any]],
+    settings: Mapping[str, Mapping[str, object]],
+    rows: Iterable[differences.Movement],
     *,
     same: bool,
 ) -> str:
@@ -83,12 +95,12 @@ def comparison(
 
     Args:
       names: rows of the table.
-      settings: theirs, from :func:`rmsprop_optax.differences.settings`.
-      rows: theirs, from :func:`rmsprop_optax.differences.movements`.
-      same: as it was given to both.
+      settings: from :func:`rmsprop_optax.differences.settings`.
+      rows: from :func:`rmsprop_optax.differences.movements`.
+      same: the argument that both got.
     """
     first, *others = names
-    lines = []
+    lines: list[str] = []
     for name in others:
         lines += [f"{first} and {name}", *map(_item, differences.words(first, name)), ""]
     lines.append(f"The same gradients for {'the same' if same else 'their own'} numbers:")
@@ -96,7 +108,9 @@ def comparison(
     if same:
         lines.append("The learning rate drops to a tenth after step 100.")
         if without := differences._bufferless(names):
-            lines.append(_fill(f"No momentum, for there is none in {', '.join(without)}.", ""))
+            lines.append(
+                _fill(f"Momentum is 0: {', '.join(without)} {'has' if len(without) == 1 else 'have'} none.", "")
+            )
     table: list[Sequence[str]] = [("", "after step", *map(str, _STEPS))]
     for row in rows:
         gradients = f"{row['weight']}: {differences.WEIGHTS[row['weight']]}" if row["dialect"] == first else ""
@@ -105,7 +119,7 @@ def comparison(
 
 
 def nearest(eps: float, eps_in_sqrt: bool, low: float, high: float) -> str:
-    """The best epsilon for the other side of the square root."""
+    """The nearest epsilon on the other side of the square root."""
     if eps_in_sqrt:
         found, usual = eps_outside_sqrt(eps, low, high), math.sqrt(eps)
         pair = f"√(nu + {eps:g}) is nearest to √nu + {found.epsilon:.5g}"
@@ -128,9 +142,9 @@ def _item(text: str) -> str:
 
 
 def _fill(text: str, indent: str = "  ") -> str:
-    """Lines of a width that a terminal has; all but the first are indented."""
+    """Lines that fit a terminal; all but the first are indented."""
     return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else str(value)

@@ -33,4 +33,4 @@ Storage: TypeAlias = FormatName | PerLeaf | Mapping[Any, Any] | list[Any] | tupl
 """One format for all leaves, a choice by leaf, or a tree of formats that is a prefix of the parameters."""
 
 Mask: TypeAlias = Mapping[Any, Any] | list[Any] | tuple[Any, ...] | Callable[[Any], Any] | None
-"""A tree of bools that is a prefix of the parameters (not one bool), or a function of the parameters that returns one."""
+"""A tree of bools that is a prefix of the parameters (not one bool), or a function that returns one."""

@@ -31,7 +31,6 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
       >>> str(updates.dtype)
       'float32'
     """
-
     tx = _tree.optimizer(tx)
 
     def init(params: optax.Params) -> optax.OptState:

@@ -1,34 +1,22 @@
 """Where dialects differ: in words, and in numbers on the same stream of gradients."""
 
 import inspect
-import math
-import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rmsprop_optax._arguments import roles_of
+from rmsprop_optax._numbers import RANGES
 from rmsprop_optax.dialects import TABLE, Dialect
 
-__all__ = [
-    "DECAY",
-    "EPS",
-    "LEARNING_RATE",
-    "MOMENTUM",
-    "NOTES",
-    "REFUSED",
-    "WEIGHTS",
-    "movements",
-    "settings",
-    "stream",
-    "words",
-]
+__all__ = ["DECAY", "EPS", "LEARNING_RATE", "MOMENTUM", "WEIGHTS", "movements", "settings", "stream", "words"]
 
 LEARNING_RATE, DECAY, EPS, MOMENTUM = 0.01, 0.9, 1e-3, 0.9
-"""What :func:`settings` gives to every dialect alike; an epsilon as large as those of the image recipes shows."""
+"""What :func:`settings` gives to all dialects; epsilon is as large as in the image recipes, so that its place shows."""
 
 WEIGHTS = {
     "typical": "0.5 ± 1, noisy",
@@ -39,11 +27,13 @@ WEIGHTS = {
 }
 """Weight → its gradients in :func:`stream`."""
 
-NOTES = {"tensorflowjs": "Centered, tensorflowjs subtracts epsilon under the root."}
-"""Dialect → what :data:`rmsprop_optax.dialects.TABLE` and the signatures do not say."""
 
-REFUSED = {"bitsandbytes": ("momentum", "centered"), "oneflow": ("momentum",)}
-"""Dialect → the arguments that it takes only to refuse them."""
+class Movement(TypedDict):
+    """How one dialect moves one weight; the keys are those of a row of :func:`movements`."""
+
+    weight: str
+    dialect: str
+    movement: np.ndarray
 
 
 def words(a: str, b: str) -> list[str]:
@@ -51,12 +41,12 @@ def words(a: str, b: str) -> list[str]:
 
     Args:
       a: a row of :data:`rmsprop_optax.dialects.TABLE`.
-      b: another one. Exchanging them changes no fact.
+      b: another one. Exchanging the two changes no fact.
 
     Returns:
-      What is divided by, the start, options that are on by default, momentum, weight decay, arguments, defaults: a
-      sentence for each that differs, and one that says so where the rules are equal. What an argument is called makes
-      no difference.
+      A sentence for each difference: denominator, initial value, bias correction, options that are on by default,
+      momentum, weight decay, arguments, defaults. If the rules are equal, a sentence says so. Names of arguments do not
+      count as a difference.
 
     Raises:
       KeyError: there is no such dialect.
@@ -69,96 +59,96 @@ def words(a: str, b: str) -> list[str]:
       Defaults: epsilon=1e-10 in tf1; eps=1e-08 in optax.
 
     Source:
-      :data:`rmsprop_optax.dialects.TABLE`, the signatures of its constructors, and :data:`NOTES`.
+      :data:`rmsprop_optax.dialects.TABLE` and the signatures of its constructors.
     """
     one, two = TABLE[a], TABLE[b]
+    rule = _rule(a, one, b, two)
+    parts, options = [], []
+    if _kind(one) != _kind(two):
+        parts.append("momentum")
+        options.append(_momentum(a, one, b, two))
+    if one.decays != two.decays:
+        parts.append("weight decay")
+        options.append(_weight_decay(a, one, b, two))
+    if not rule:
+        without = f"Without {' and '.join(parts)} the" if parts else "The"
+        equal = "rules are equal for real parameters: the same numbers and no other option give the same steps."
+        rule = [f"{without} {equal}"]
+    notes = [row.note for row in (one, two) if row.note]
+    return [*rule, *options, *notes, *_takes(a, one, b, two), *_takes(b, two, a, one), *_defaults(a, one, b, two)]
+
+
+def _rule(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
+    """The differences that show without any option."""
     sentences = []
-    if _neutral(one, one.denominator) != _neutral(two, two.denominator):
-        centered = [name for name, row in ((a, one), (b, two)) if "var" in row.denominator]
-        note = "; var is the variance of the gradients, nu their mean square" if len(centered) == 1 else ""
+    if one.divisors() != two.divisors():
+        centered = {one.centered == "always", two.centered == "always"}
+        note = "; var is the variance of the gradients, nu their mean square" if len(centered) == 2 else ""
         sentences.append(f"{a} divides by {one.denominator}, {b} by {two.denominator}{note}.")
-    if _neutral(one, one.start) != _neutral(two, two.start):
+    if one.starts_from() != two.starts_from():
         sentences.append(f"The mean square starts from {one.start} in {a}, from {two.start} in {b}.")
+    if (one.bias_correction == "always") != (two.bias_correction == "always"):
+        corrected, other = (a, b) if one.bias_correction == "always" else (b, a)
+        sentences.append(f"{corrected} corrects its averages for their start, {other} does not.")
     if _active(one) != _active(two):
         sentences += [
             f"By default {name} has {_given(row, _active(row))}." for name, row in ((a, one), (b, two)) if _active(row)
         ]
-    alike = not sentences
-    parts = []
-    if one.momentum != two.momentum:
-        parts.append("momentum")
-        sentences.append(_momentum(a, one, b, two))
-    if one.weight_decay != two.weight_decay:
-        parts.append("weight decay")
-        sentences.append(_weight_decay(a, one, b, two))
-    if alike:
-        without = f"Without {' and '.join(parts)} the" if parts else "The"
-        equal = "rules are equal for real parameters: the same numbers and no other option give the same steps."
-        sentences.insert(0, f"{without} {equal}")
-    sentences += [NOTES[name] for name in (a, b) if name in NOTES]
-    return [*sentences, *_takes(a, one, b, two), *_takes(b, two, a, one), *_defaults(a, one, b, two)]
-
-
-def _neutral(row: Dialect, rule: str) -> str:
-    """The rule with epsilon called eps."""
-    return re.sub(rf"\b{row.arguments.eps}\b", "eps", rule)
+    return sentences
 
 
 def _momentum(a: str, one: Dialect, b: str, two: Dialect) -> str:
-    if {one.momentum, two.momentum} == {"before", "after"}:
+    if one.buffer == two.buffer and one.nesterov == two.nesterov:
+        place, other = ("before" if row.lr_in_momentum else "after" for row in (one, two))
         return (
-            f"With momentum, the learning rate comes {one.momentum} the buffer in {a}, {two.momentum} it in {b}: "
-            "they part when the rate changes."
+            f"With momentum, the learning rate comes {place} the buffer in {a}, {other} it in {b}: they part when the "
+            "rate changes."
         )
-    return f"{a} has {_kind(one.momentum)}; {b} has {_kind(two.momentum)}."
+    return f"{a} has {_kind(one)}; {b} has {_kind(two)}."
 
 
-def _kind(momentum: str) -> str:
-    place, _, more = momentum.partition(", ")
-    if place != "no buffer":
-        return f"{more} momentum, with the learning rate {place} the buffer".lstrip()
-    if more:
-        return f"momentum only where centered, with the learning rate {more.removeprefix('centered ')} the buffer"
-    return "no momentum"
-
-
-def _has_momentum(row: Dialect) -> bool:
-    """In the plain form, not the centered one alone."""
-    return not row.momentum.startswith("no buffer")
+def _kind(row: Dialect) -> str:
+    if row.buffer == "never":
+        return "no momentum"
+    place = f"with the learning rate {'before' if row.lr_in_momentum else 'after'} the buffer"
+    if row.buffer == "if centered":
+        return f"momentum only where centered, {place}"
+    return f"Nesterov momentum, {place}" if row.nesterov else f"momentum, {place}"
 
 
 def _weight_decay(a: str, one: Dialect, b: str, two: Dialect) -> str:
-    if "none" not in (one.weight_decay, two.weight_decay):
+    if one.decays and two.decays:
         return f"Weight decay is {one.weight_decay} in {a}, {two.weight_decay} in {b}."
-    name, row = (b, two) if one.weight_decay == "none" else (a, one)
+    name, row = (a, one) if one.decays else (b, two)
     return f"Only {name} has weight decay: {row.weight_decay}."
 
 
 def _takes(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
-    """The arguments that the other has not, but for those that the other sentences speak of."""
-    spoken = {"weight_decay", "weightDecay", "wc", "wd", *_active(one), *_options(b, two)}
+    """The arguments that the other dialect does not have and that no other sentence is about."""
+    options = _options(two)
     only = [
         f"{name} (not that of {b})" if name in two.arguments else name
-        for name in _options(a, one)
-        if name not in spoken
+        for name, role in _options(one).items()
+        if name not in options and name not in _active(one) and role not in ("l2", "weight_decay")
     ]
     return [f"Only {a} takes {', '.join(only)}."] if only else []
 
 
-def _options(name: str, row: Dialect) -> list[str]:
-    """The arguments that not every RMSprop has and that have an effect."""
-    return [k for k in _parameters(row) if k not in row.arguments and k not in REFUSED.get(name, ())]
+def _options(row: Dialect) -> dict[str, str | None]:
+    """The arguments with an effect that not every RMSprop has → what they mean, for numbers."""
+    roles = roles_of(row.constructor)
+    return {name: roles.get(name) for name in _parameters(row) if name not in (*row.arguments, *row.refused)}
 
 
-def _active(row: Dialect) -> dict[str, float]:
-    """The options that are numbers and not off by default, but for those in the denominator."""
-    options = {k: p.default for k, p in _parameters(row).items() if k not in row.arguments and k not in row.denominator}
-    return {k: v for k, v in options.items() if type(v) in (int, float) and v and math.isfinite(v)}
+def _active(row: Dialect) -> dict[str, object]:
+    """The options that are on by default."""
+    optional = [name for name, role in _options(row).items() if role and RANGES[role].optional]
+    return {name: _default(row, name) for name in optional if _default(row, name) is not None}
 
 
 def _defaults(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
     names = [(x, y) for x, y in zip(one.arguments, two.arguments, strict=True) if x and y]
-    differing = [(x, y) for x, y in names if (_default(one, x) or 0) != (_default(two, y) or 0)]
+    differing = [(x, y) for x, y in names if _default(one, x) != _default(two, y)]
     if not differing:
         return []
     sides = zip((a, b), (one, two), zip(*differing, strict=True), strict=True)
@@ -167,7 +157,7 @@ def _defaults(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
 
 def _given(row: Dialect, arguments: Iterable[str]) -> str:
     return ", ".join(
-        f"{name} (none)" if _default(row, name) is inspect.Parameter.empty else f"{name}={_default(row, name)}"
+        f"{name} (required)" if _default(row, name) is inspect.Parameter.empty else f"{name}={_default(row, name)}"
         for name in arguments
     )
 
@@ -176,13 +166,14 @@ def _parameters(row: Dialect) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(row.constructor).parameters)
 
 
-def _default(row: Dialect, argument: str) -> Any:
-    """What an argument is by default; ``inspect.Parameter.empty`` where it must be given."""
-    return _parameters(row)[argument].default
+def _default(row: Dialect, argument: str) -> object:
+    """The default of an argument; ``inspect.Parameter.empty`` if the argument is required."""
+    default: object = _parameters(row)[argument].default
+    return default
 
 
 def stream() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Gradients that bring out what the rules differ in, the same at every call.
+    """Gradients that show the differences between rules, the same at every call.
 
     Returns:
       Weight → its gradients at 200 steps, as :data:`WEIGHTS` describes them, and the factors of the learning rate: 1
@@ -201,18 +192,20 @@ def stream() -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 def _bufferless(names: Iterable[str]) -> list[str]:
-    """Those of the dialects that have no momentum unless centered."""
-    return [name for name in names if not _has_momentum(TABLE[name])]
+    """The dialects that have no momentum, or only a centered one."""
+    return [name for name in names if TABLE[name].buffer != "option"]
 
 
-def settings(names: Iterable[str], *, same: bool = True, momentum: float = MOMENTUM) -> dict[str, dict[str, Any]]:
+def settings(
+    names: Iterable[str], *, same: bool = True, momentum: float = MOMENTUM
+) -> dict[str, dict[str, float | None]]:
     """The arguments that :func:`movements` gives to each dialect.
 
     Args:
       names: rows of :data:`rmsprop_optax.dialects.TABLE`.
-      same: the same learning rate, decay, epsilon and momentum for every dialect that has them, so that nothing but the
-        rule differs; or else its own defaults, and a learning rate only where it has none.
-      momentum: in [0, 1), with ``same``; none at all where one of the dialects has none unless centered.
+      same: give all dialects the same learning rate, decay, epsilon and momentum, as far as they have them, so that
+        only the rules differ. False gives each its own defaults, and a learning rate if it has no default for it.
+      momentum: in [0, 1), used with ``same``; 0 for all if one of the dialects has no momentum, or only a centered one.
 
     Returns:
       Dialect → argument → number.
@@ -223,24 +216,27 @@ def settings(names: Iterable[str], *, same: bool = True, momentum: float = MOMEN
     names = list(names)
     common = (LEARNING_RATE, DECAY, EPS, 0.0 if _bufferless(names) else momentum)
 
-    def one(row: Dialect) -> dict[str, Any]:
-        roles = zip(row.arguments, common, strict=True)
-        given = {name: value for name, value in roles if name is not None}
+    def one(name: str) -> dict[str, float | None]:
+        row = TABLE[name]
+        given = {word: value for word, value in zip(row.arguments, common, strict=True) if word is not None}
         if not same:
-            defaults = {name: _default(row, name) for name in given}
-            return given | {name: value for name, value in defaults.items() if value is not inspect.Parameter.empty}
-        return {k: v for k, v in given.items() if k != row.arguments.momentum or _has_momentum(row)}
+            own = {word: _default(row, word) for word in given}
+            return {
+                word: value if own[word] is inspect.Parameter.empty else cast(float | None, own[word])
+                for word, value in given.items()
+            }
+        return {word: x for word, x in given.items() if word != row.arguments.momentum or row.buffer == "option"}
 
-    return {name: one(TABLE[name]) for name in names}
+    return {name: one(name) for name in names}
 
 
-def movements(names: Iterable[str], *, same: bool = True, momentum: float = MOMENTUM) -> list[dict[str, Any]]:
+def movements(names: Iterable[str], *, same: bool = True, momentum: float = MOMENTUM) -> list[Movement]:
     """How far each dialect moves each weight of :func:`stream`.
 
     Args:
       names: rows of :data:`rmsprop_optax.dialects.TABLE`.
-      same: as in :func:`settings`. With the same numbers the learning rate drops to a tenth halfway; a dialect's own
-        stays.
+      same: as in :func:`settings`. With the same numbers the learning rate drops to a tenth halfway; with a dialect's
+        own defaults it stays.
       momentum: as in :func:`settings`.
 
     Returns:
@@ -260,25 +256,26 @@ def movements(names: Iterable[str], *, same: bool = True, momentum: float = MOME
     gradients, factors = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), stream())
     rates = LEARNING_RATE * factors
 
-    def schedule(count: jax.Array) -> jax.Array:
+    def schedule(count: jax.Array) -> Any:
         return rates[count]
 
     def run(name: str) -> dict[str, jax.Array]:
         rate = TABLE[name].arguments.learning_rate if same else None
         tx = TABLE[name].constructor(**{k: schedule if k == rate else v for k, v in given[name].items()})
 
-        def step(carry, gradient):
+        def step(carry: tuple[Any, Any], gradient: dict[str, jax.Array]) -> tuple[tuple[Any, Any], Any]:
             params, state = carry
             updates, state = tx.update(gradient, state, params)
             params = optax.apply_updates(params, updates)
             return (params, state), params
 
         params = jax.tree.map(lambda g: jnp.zeros((), g.dtype), gradients)
-        return jax.lax.scan(step, (params, tx.init(params)), gradients)[1]
+        path: dict[str, jax.Array] = jax.lax.scan(step, (params, tx.init(params)), gradients)[1]
+        return path
 
     positions = jax.device_get(jax.jit(lambda: {name: run(name) for name in given})())
     return [
-        {"weight": weight, "dialect": name, "movement": 0.0 - positions[name][weight].astype(float)}
+        Movement(weight=weight, dialect=name, movement=0.0 - positions[name][weight].astype(float))
         for weight in WEIGHTS
         for name in given
     ]

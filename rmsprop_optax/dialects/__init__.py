@@ -1,16 +1,17 @@
-"""Each framework's RMSprop under its own argument names, in its own order, with its own defaults.
+"""Each framework's RMSprop with its own argument names, in its own order, with its own defaults.
 
 "RMSprop" names several algorithms: they differ in where epsilon stands, in what the mean square starts from, in whether
 the learning rate comes before or after the momentum buffer, and in what weight decay means. A dialect is one of them,
 exactly: the same gradients give the same parameters as the framework's own optimizer.
 
-Where a framework loses digits (low precision, the difference E[g²] − E[g]²), a dialect does not follow it. An option
-that the framework accepts but ignores raises an error. Options that do not change the rule are not taken. Where a
-framework writes 0 for an option that is off, a dialect has ``None``, since ``optax.inject_hyperparams`` makes arrays
-of numbers; a Python 0 is off as well.
+A dialect does not reproduce lost digits: statistics are float32 or wider, and the centered variance is not computed as
+the difference E[g²] − E[g]², which can turn negative. An option that the framework accepts but ignores raises an error.
+Options that do not change the rule are no arguments. ``None`` turns an option off, also where the framework writes 0,
+because ``optax.inject_hyperparams`` turns numbers into arrays; a Python 0 is off as well.
 
-:data:`TABLE` holds the dialects as data, :data:`ALIASES` other names for them, :data:`NOT_REPRODUCED` what is called
-RMSprop and is not among them. A new dialect is a function in one of the families beside this file, and a line below.
+:data:`TABLE` holds the dialects as data, :data:`ALIASES` other names for them, :data:`NOT_REPRODUCED` the rules called
+RMSprop that have no dialect. To add a dialect, write a function in one of the families beside this file and name it in
+the imports below.
 """
 
 # ruff: noqa: I001 (the order of the imports is that of the table; `as` makes them public to type checkers)
@@ -63,20 +64,20 @@ from rmsprop_optax.dialects._julia_jvm import dl4j as dl4j, knet as knet, optimi
 from rmsprop_optax.dialects._aliases import ALIASES as ALIASES, Alias as Alias
 
 NOT_REPRODUCED: dict[str, str] = {
-    "CNTK": "each weight has a step of its own, grown and shrunk by the signs of gradients as in rprop, and every "
-    "array's steps are divided by their mean: a reduction, not an update of one entry",
+    "CNTK": "each weight has its own step size, which grows and shrinks with the signs of gradients as in rprop, and "
+    "the step sizes of an array are divided by their mean: a reduction, not an elementwise rule",
     "Keras 2.9 and 2.10, optimizer_experimental": "centered, a bug: the mean is that of g², and its square is "
-    "subtracted from the mean square for good; else `pytorch` without its weight decay",
-    "Caffe2's RmsPropOptimizer": "a bug: the momentum is momentum·lr; `caffe2` is the operator below it",
+    "subtracted from the stored mean square; uncentered, `pytorch` without weight decay",
+    "Caffe2's RmsPropOptimizer": "a bug: the momentum is momentum·lr; `caffe2` is the operator that it calls",
     "bitsandbytes' RMSprop8bit": "the rule of `bitsandbytes` with a quantised state; on CUDA, a bug: weight decay "
-    "enters the mean square alone",
+    "is added to the mean square alone",
     "DyNet's weight decay": "parameters live under a global scale that also divides the learning rate; `dynet` is the "
     "rule without it",
-    "Levanter's and DreamerV3's rmsprop": "LaProp: momentum is a moving average, corrected for its start",
-    "sparse gradients": "rows that a gradient does not name are left alone or not, by framework; gradients in JAX are "
-    "dense",
+    "Levanter's and DreamerV3's rmsprop": "LaProp: momentum is a moving average with bias correction",
+    "sparse gradients": "some frameworks update the rows that a sparse gradient leaves out, some do not; gradients in "
+    "JAX are dense",
 }
-"""What is called RMSprop and has no dialect → why."""
+"""A rule called RMSprop that has no dialect → the reason."""
 
 # Not the dialects themselves: `import *` would replace the user's optax and keras.
 __all__ = ["ALIASES", "NOT_REPRODUCED", "TABLE", "AdaptiveStepsState", "Alias", "Arguments", "Dialect"]

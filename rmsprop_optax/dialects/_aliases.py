@@ -1,4 +1,4 @@
-"""What people call a dialect, and frameworks whose rule equals one."""
+"""Other names of dialects, and frameworks whose rule is that of a dialect."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ class Alias(NamedTuple):
 
     Attributes:
       dialect: a row of :data:`rmsprop_optax.dialects.TABLE`.
-      defaults: argument of the dialect → default, where it differs; ``None`` where none does.
+      defaults: argument of the dialect → its default under this name, where it differs.
     """
 
     dialect: str
@@ -48,8 +48,8 @@ ALIASES: dict[str, Alias] = {
 }
 """Name in lower case → :class:`Alias`.
 
-TensorFlow alone means its version 1, whose rule papers call TensorFlow's; ``tf.keras`` is Keras' since TensorFlow 2.11.
-Sources of the rules that are equal: MATLAB, ``rmspropupdate``; Stanford CS231n, assignment 2, ``optim.rmsprop``;
+"tensorflow" is version 1, whose rule papers call TensorFlow's; "tf.keras" is Keras' since TensorFlow 2.11. Sources of
+the equal rules: MATLAB, ``rmspropupdate``; Stanford CS231n, assignment 2, ``optim.rmsprop``;
 Dive into Deep Learning, chapter 12.8; river 0.26.1, ``river/optim/rms_prop.py``; HIPS/autograd,
 ``autograd/misc/optimizers.py``.
 """

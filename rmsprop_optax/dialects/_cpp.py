@@ -1,4 +1,4 @@
-"""RMSprop in libraries written in C++ and in neon."""
+"""RMSprop in libraries written in C++, and in neon."""
 
 from typing import Any
 
@@ -7,15 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from rmsprop_optax._decay import add_weight_decay
-from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number
 from rmsprop_optax.dialects._dialect import dialect
-from rmsprop_optax.dialects._links import (
-    add_signs,
-    clip,
-    parameters_within,
-)
+from rmsprop_optax.dialects._links import add_signs, clip, parameters_within
 
 
 @dialect(
@@ -39,24 +35,24 @@ def caffe(
     regularization_type: str = "L2",
     clip_gradients: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The solver type ``RMSProp`` of Caffe under the names of ``SolverParameter``.
+    r"""The solver type ``RMSProp`` of Caffe with the arguments of ``SolverParameter``.
 
     .. math::
       g_t &\leftarrow clip(g_t) + weight\_decay \cdot p_t \\
       h_t &= rms\_decay \cdot h_{t-1} + (1 - rms\_decay) \cdot g_t^2 \\
       p_{t+1} &= p_t - base\_lr_t \cdot g_t / (\sqrt{h_t} + delta)
 
-    Caffe refuses momentum with this solver. ``lr_policy`` is a schedule here, and ``iter_size`` is ``optax.MultiSteps``
-    around this, except that Caffe clips the sum of the gradients and not their mean.
+    Caffe refuses momentum with this solver. ``lr_policy`` is a schedule here. ``iter_size`` is ``optax.MultiSteps``
+    around this transformation, except that Caffe clips the sum of the gradients and not their mean.
 
     Args:
       base_lr: at least 0; a number or a schedule.
       rms_decay: the weight of the old mean square, in [0, 1).
       delta: added to the root, at least 0.
-      weight_decay: added to the clipped gradient, at least 0: ``weight_decay·p``, or its sign for "L1".
+      weight_decay: at least 0; ``weight_decay·p`` is added to the clipped gradient, or ``weight_decay·sign(p)`` for
+        "L1". ``None`` is off; Caffe writes 0.
       regularization_type: "L2" or "L1".
-      clip_gradients: the largest Euclidean norm of all gradients together; Caffe's -1 is
-        ``None`` here.
+      clip_gradients: the largest Euclidean norm of all gradients together. ``None`` is off; Caffe writes -1.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after clipping and regularisation.
@@ -67,7 +63,7 @@ def caffe(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = caffe(base_lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -1.0
 
@@ -80,7 +76,7 @@ def caffe(
     return chain(
         clip(clip_gradients, optax.clip_by_global_norm),
         (add_weight_decay if regularization_type == "L2" else add_signs)(weight_decay),
-        rule(base_lr, rms_decay, eps=delta),
+        rmsprop(base_lr, rms_decay, eps=delta, eps_in_sqrt=False),
     )
 
 
@@ -90,22 +86,22 @@ def dynet(
     eps: Number = 1e-20,
     rho: Number = 0.95,
     *,
-    clip_threshold: Number = 5.0,
+    clip_threshold: Number | None = 5.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``dynet::RMSPropTrainer`` under its own arguments.
+    r"""``dynet::RMSPropTrainer`` with its own arguments.
 
     .. math::
       hmsg_t &= rho \cdot hmsg_{t-1} + (1 - rho) \cdot g_t^2 \\
       p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \sqrt{hmsg_t + eps}
 
-    Clipping is on by default. The defaults are those of C++; Python's are 0.001, 1e-8 and 0.9. DyNet keeps parameters
-    under a global scale that its weight decay, off by default, shrinks at every step; that is not reproduced.
+    Clipping is on by default. The defaults are those of C++; Python's are 0.001, 1e-8 and 0.9. DyNet's weight decay,
+    which is off by default, shrinks a global scale of all parameters at every step; it is not reproduced.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       eps: added to the mean square under the root, at least 0.
       rho: the weight of the old mean square, in [0, 1).
-      clip_threshold: the largest Euclidean norm of all gradients together; 0 is off.
+      clip_threshold: the largest Euclidean norm of all gradients together; ``None`` or 0 is off.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
@@ -116,19 +112,19 @@ def dynet(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = dynet()
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.44721
 
     Source:
       clab/dynet 22b4495: dynet/training.cc, dynet/training.h.
     """
-    return chain(clip(clip_threshold, optax.clip_by_global_norm), rule(learning_rate, rho, eps_root=eps))
+    return chain(clip(clip_threshold, optax.clip_by_global_norm), rmsprop(learning_rate, rho, eps=eps))
 
 
 @dialect("inside", constant="1e-8", words={"alpha": "learning_rate", "mu": "decay"})
 def tiny_dnn(alpha: optax.ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.GradientTransformationExtraArgs:
-    r"""``tiny_dnn::RMSprop`` under its own names: ``alpha`` is the learning rate, ``mu`` the decay.
+    r"""``tiny_dnn::RMSprop`` with its own arguments: ``alpha`` is the learning rate, ``mu`` the decay.
 
     .. math::
       g2_t &= mu \cdot g2_{t-1} + (1 - mu) \cdot g_t^2 \\
@@ -147,28 +143,28 @@ def tiny_dnn(alpha: optax.ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.G
     Example:
       >>> import jax.numpy as jnp
       >>> tx = tiny_dnn(alpha=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -1.0
 
     Source:
       tiny-dnn/tiny-dnn c0f576f: tiny_dnn/optimizers/optimizer.h.
     """
-    return rule(alpha, mu, eps_root=1e-8)
+    return rmsprop(alpha, mu, eps=1e-8)
 
 
 @dialect("outside", words={"stepSize": "learning_rate", "alpha": "decay", "epsilon": "eps"})
 def ensmallen(
     stepSize: optax.ScalarOrSchedule = 0.01, *, alpha: Number = 0.99, epsilon: Number = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``ens::RMSProp`` of mlpack's ensmallen under its own arguments.
+    r"""``ens::RMSProp`` of mlpack's ensmallen with its own arguments.
 
     .. math::
       s_t &= alpha \cdot s_{t-1} + (1 - alpha) \cdot g_t^2 \\
       p_{t+1} &= p_t - stepSize_t \cdot g_t / (\sqrt{s_t} + epsilon)
 
-    An ``epsilon`` that underflows in the matrix' element type becomes ten machine epsilons there; statistics are
-    float32 or wider here. ``batchSize`` and the rest do not change the rule.
+    ensmallen replaces an ``epsilon`` that underflows in the matrix' element type by ten machine epsilons; here
+    statistics are float32 or wider. ``batchSize`` and the other arguments do not change the rule.
 
     Args:
       stepSize: at least 0; a number or a schedule.
@@ -184,14 +180,14 @@ def ensmallen(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = ensmallen(stepSize=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -1.0
 
     Source:
       mlpack/ensmallen 3.11.1: include/ensmallen_bits/rmsprop/rmsprop_update.hpp.
     """
-    return rule(stepSize, alpha, eps=epsilon)
+    return rmsprop(stepSize, alpha, eps=epsilon, eps_in_sqrt=False)
 
 
 @dialect(
@@ -213,23 +209,24 @@ def neon(
     gradient_clip_value: Number | None = None,
     param_clip_value: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``neon.optimizers.RMSProp`` under its own arguments.
+    r"""``neon.optimizers.RMSProp`` with its own arguments.
 
     .. math::
       s_t &= decay\_rate \cdot s_{t-1} + (1 - decay\_rate) \cdot g_t^2 \\
       p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{s_t + epsilon} + epsilon)
 
-    Epsilon stands in both places. The norm that is clipped is that of the gradients as they come; the mean square never
-    sees it, so it bounds the step. neon divides gradients by the batch size and rounds stochastically where
-    ``stochastic_round`` says so; ``schedule`` is a learning rate here; ``name`` does nothing.
+    Epsilon stands in both places. ``gradient_clip_norm`` compares the norm of the unclipped gradients and scales the
+    step; the mean square never sees it. neon divides gradients by the batch size and, with ``stochastic_round``, rounds
+    stochastically; both are left to the caller. ``schedule`` is a learning rate here; ``name`` does nothing.
 
     Args:
       decay_rate: the weight of the old mean square, in [0, 1).
       learning_rate: at least 0; a number or a schedule.
       epsilon: added to the mean square under the root, and to the root, at least 0.
-      gradient_clip_norm: where the Euclidean norm of all gradients together is larger, steps shrink by their ratio.
-      gradient_clip_value: the largest absolute value of each entry that the rule sees.
-      param_clip_value: the largest absolute value of a parameter.
+      gradient_clip_norm: a Euclidean norm of all gradients together; steps are scaled by ``gradient_clip_norm / norm``
+        if the norm is larger. ``None`` is off.
+      gradient_clip_value: the largest absolute value of each entry that the rule sees; ``None`` is off.
+      param_clip_value: the largest absolute value of a parameter; ``None`` is off.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, between the clippings.
@@ -240,14 +237,14 @@ def neon(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = neon(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.44721
 
     Source:
       NervanaSystems/neon 2.6.0: neon/optimizers/optimizer.py.
     """
-    tx = chain(clip(gradient_clip_value, optax.clip), rule(learning_rate, decay_rate, eps=epsilon, eps_root=epsilon))
+    tx = chain(clip(gradient_clip_value, optax.clip), rmsprop(learning_rate, decay_rate, eps=epsilon, eps_in_sqrt=None))
     return chain(
         clip(gradient_clip_norm, lambda bound: _steps_by_norm(bound, tx)) or tx,
         clip(param_clip_value, parameters_within),
@@ -255,7 +252,7 @@ def neon(
 
 
 def _steps_by_norm(bound: Any, inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """The steps of ``inner``, shorter where the norm of all gradients is larger than ``bound``."""
+    """The steps of ``inner``, scaled by ``bound / norm`` if the norm of all gradients is larger than ``bound``."""
     inner = optax.with_extra_args_support(inner)
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:

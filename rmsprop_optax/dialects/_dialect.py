@@ -1,5 +1,7 @@
 """What a dialect is: a constructor in a framework's words, and the facts about its rule."""
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Literal, NamedTuple, ParamSpec
 
@@ -11,7 +13,8 @@ from rmsprop_optax._arguments import checked, roles_of
 P = ParamSpec("P")
 Constructor = Callable[P, optax.GradientTransformationExtraArgs]
 Epsilon = Literal["inside", "outside", "both", "floor", "none", "outside, with momentum inside"]
-Centered = Literal["never", "option", "always"]
+Initial = Literal["0", "1", "epsilon"]
+When = Literal["never", "option", "always"]
 Buffer = Literal["never", "option", "if centered"]
 Decay = Literal["L2", "L1", "decoupled"]
 
@@ -26,31 +29,38 @@ class Arguments(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """A row of :data:`TABLE`: facts as data, and the words for them.
+    """A row of :data:`TABLE`: facts as data, and words made of them.
 
     Attributes:
       constructor: the function that returns the transformation.
       arguments: what the framework calls the common numbers.
-      epsilon: its place: ``inside`` the root, ``outside`` (beside) it, ``both``; or a ``floor`` of the root.
-      constant: the epsilon, or the formula of the floor, where it is no argument called epsilon.
-      initial: what the mean square starts from: 0, 1 or its epsilon.
+      epsilon: where epsilon stands: ``inside`` the root, ``outside`` (beside) it, in ``both`` places, or as a ``floor``
+        of the root.
+      constant: the epsilon, or the formula of the floor, of a rule that has no argument called epsilon.
+      initial: what the mean square starts from.
       centered: whether the mean is subtracted.
-      buffer: when there may be a momentum buffer.
+      bias_correction: whether the averages are corrected for their start.
+      buffer: when there is a momentum buffer.
       lr_in_momentum: whether the learning rate comes before the buffer.
-      nesterov: whether the momentum is Nesterov's.
-      decays: the kinds of weight decay.
+      nesterov: whether the momentum is always Nesterov's.
+      decays: the kinds of weight decay, the default first.
+      refused: arguments that the framework accepts but ignores or refuses; they must be off.
+      note: a sentence about what the other facts do not say.
     """
 
     constructor: Callable[..., optax.GradientTransformationExtraArgs]
     arguments: Arguments
     epsilon: Epsilon
     constant: str
-    initial: Literal["0", "1", "epsilon"]
-    centered: Centered
+    initial: Initial
+    centered: When
+    bias_correction: When
     buffer: Buffer
     lr_in_momentum: bool
     nesterov: bool
     decays: tuple[Decay, ...]
+    refused: tuple[str, ...]
+    note: str
 
     @property
     def source(self) -> str:
@@ -60,26 +70,16 @@ class Dialect(NamedTuple):
     @property
     def denominator(self) -> str:
         """What the gradient is divided by, in the framework's arguments, ``nu`` and ``var``, the centered one."""
-        moment = "var" if self.centered == "always" else "nu"
-        eps = self.arguments.eps or self.constant
-        inside, outside = f"√({moment} + {eps})", f"√{moment} + {eps}"
-        return {
-            "inside": inside,
-            "outside": outside,
-            "both": f"{inside} + {eps}",
-            "floor": f"max(√{moment}, {eps})",
-            "none": f"√{moment}",
-            "outside, with momentum inside": f"{outside}, with momentum {inside}",
-        }[self.epsilon]
+        return ", with momentum ".join(self.divisors(self.arguments.eps))
 
     @property
     def start(self) -> str:
         """What the mean square starts from, in the framework's arguments."""
-        return self.arguments.eps or self.constant if self.initial == "epsilon" else self.initial
+        return self.starts_from(self.arguments.eps)
 
     @property
     def momentum(self) -> str:
-        """Where the learning rate stands: before or after the momentum buffer, if there is one."""
+        """Whether the learning rate comes before or after the momentum buffer, if there is one."""
         place = "before" if self.lr_in_momentum else "after"
         if self.buffer == "never":
             return "no buffer"
@@ -92,6 +92,31 @@ class Dialect(NamedTuple):
         """The kinds of weight decay."""
         return " or ".join(self.decays) or "none"
 
+    def divisors(self, eps: str | None = "eps") -> tuple[str, ...]:
+        """The formula of the denominator; a second one where momentum changes it.
+
+        Args:
+          eps: how to write an epsilon that is an argument.
+        """
+        moment, epsilon = "var" if self.centered == "always" else "nu", self._epsilon(eps)
+        inside, outside = f"√({moment} + {epsilon})", f"√{moment} + {epsilon}"
+        formulas: dict[Epsilon, tuple[str, ...]] = {
+            "inside": (inside,),
+            "outside": (outside,),
+            "both": (f"{inside} + {epsilon}",),
+            "floor": (f"max(√{moment}, {epsilon})",),
+            "none": (f"√{moment}",),
+            "outside, with momentum inside": (outside, inside),
+        }
+        return formulas[self.epsilon]
+
+    def starts_from(self, eps: str | None = "eps") -> str:
+        """What the mean square starts from; ``eps`` is how to write epsilon."""
+        return self._epsilon(eps) if self.initial == "epsilon" else self.initial
+
+    def _epsilon(self, word: str | None) -> str:
+        return (self.arguments.eps and word) or self.constant
+
 
 TABLE: dict[str, Dialect] = {}
 """Name → :class:`Dialect`, for tests, documentation and the command line."""
@@ -101,46 +126,70 @@ def dialect(
     epsilon: Epsilon,
     *decays: Decay,
     constant: str = "",
-    initial: Literal["0", "1", "epsilon"] = "0",
-    centered: Centered | None = None,
+    initial: Initial = "0",
+    centered: When | None = None,
+    bias_correction: When | None = None,
     buffer: Buffer | None = None,
     lr_in_momentum: bool = True,
     nesterov: bool = False,
+    refused: tuple[str, ...] = (),
+    note: str = "",
     words: dict[str, str] | None = None,
 ) -> Callable[[Constructor[P]], Constructor[P]]:
     """Make a constructor a dialect: its arguments are checked under their own names, and it gets its row of the table.
 
     Args:
-      epsilon: see :class:`Dialect`, also for the others.
+      epsilon: see :class:`Dialect`, also for the facts below.
       *decays: the kinds of weight decay, the default first.
       constant: the epsilon where it is no argument.
       initial: what the mean square starts from.
-      centered: ``None`` where the arguments say: an option if there is one for it, else never.
-      buffer: ``None`` where the arguments say.
+      centered: ``None`` is "option" if the constructor has an argument of this name (or "centred"), else "never".
+      bias_correction: ``None`` is "option" if the constructor has an argument of this name, else "never".
+      buffer: ``None`` is "option" if the constructor has a momentum, else "never".
       lr_in_momentum: whether the learning rate comes before the buffer.
-      nesterov: whether the momentum is Nesterov's.
+      nesterov: whether the momentum is always Nesterov's.
+      refused: arguments that must be off; they count as no option of the dialect.
+      note: a sentence about what the other facts do not say.
       words: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ.
     """
 
     def decorate(function: Constructor[P]) -> Constructor[P]:
-        constructor = checked(**(words or {}))(function)
-        names = {role: name for name, role in reversed(roles_of(constructor).items())}
-        if buffer == "never":  # the framework accepts a momentum and ignores it
-            names.pop("momentum", None)
+        constructor = checked(**(words or {}))(_without(refused, function))
+        takes = inspect.signature(function).parameters.keys() - {*refused}
+        names = {role: name for name, role in reversed(roles_of(constructor).items()) if name in takes}
         arguments = Arguments(*map(names.get, Arguments._fields))
-        flags = {"centered", "centred"} & function.__annotations__.keys()
         TABLE[constructor.__name__] = Dialect(
             constructor,
             arguments,
             epsilon,
             constant,
             initial,
-            centered or ("option" if flags else "never"),
+            centered or ("option" if takes & {"centered", "centred"} else "never"),
+            bias_correction or ("option" if "bias_correction" in takes else "never"),
             buffer or ("option" if arguments.momentum else "never"),
             lr_in_momentum,
             nesterov,
             decays,
+            refused,
+            note,
         )
         return constructor
 
     return decorate
+
+
+def _without(refused: tuple[str, ...], function: Constructor[P]) -> Constructor[P]:
+    """The constructor, which raises if an argument is set that must be off."""
+
+    @functools.wraps(function)
+    def constructor(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:
+        given = inspect.signature(function).bind(*args, **kwargs).arguments
+        for name in refused:
+            if given.get(name) is not None and given[name] is not False:
+                raise ValueError(
+                    f"{name} must be off, got {name}={given[name]!r}: {function.__name__} has the argument, but no "
+                    "such option; drop it."
+                )
+        return function(*args, **kwargs)
+
+    return constructor if refused else function

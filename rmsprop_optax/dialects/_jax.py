@@ -2,8 +2,7 @@
 
 import optax as _optax
 
-from rmsprop_optax._rmsprop import rule
-from rmsprop_optax._scale import epsilons
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number
 from rmsprop_optax.dialects._dialect import dialect
@@ -22,34 +21,34 @@ def optax(
     nesterov: bool = False,
     bias_correction: bool = False,
 ) -> _optax.GradientTransformationExtraArgs:
-    r"""``optax.rmsprop`` under its own arguments.
+    r"""``optax.rmsprop`` with its own arguments.
 
     .. math::
       nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2, \qquad nu_0 = initial\_scale \\
       x_t &= g_t / \sqrt{nu_t + eps} \quad \text{or} \quad g_t / (\sqrt{nu_t} + eps) \\
       b_t &= momentum \cdot b_{t-1} + learning\_rate_t \cdot x_t, \qquad p_{t+1} = p_t - b_t
 
-    Differs on purpose: the centered variance is computed without cancellation (optax's turns NaN, and with
-    ``bias_correction`` divides the first update by pure rounding); statistics are float32 or wider; ``nesterov``
-    without momentum and ``bias_correction`` with an ``initial_scale`` raise. The momentum buffer has the other sign;
-    with ``bias_correction`` the statistics are kept corrected, where optax corrects them at every use.
+    :func:`rmsprop_optax.rmsprop` with optax's arguments alone. Deviations: the centered variance never turns negative
+    (optax's does, the update becomes NaN, and with ``bias_correction`` the first update is divided by rounding errors);
+    statistics are float32 or wider; ``bias_correction`` with an ``initial_scale`` raises. The momentum buffer has the
+    other sign. With ``bias_correction`` the state holds corrected statistics, where optax corrects them at every use.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       decay: the weight of the old mean square, in [0, 1).
       eps: at least 0, added where ``eps_in_sqrt`` says.
       initial_scale: what the mean square starts from, at least 0.
-      eps_in_sqrt: under the root, or else to the root.
+      eps_in_sqrt: whether ``eps`` stands under the root or beside it.
       centered: divide by the standard deviation of the gradients.
-      momentum: in [0, 1), or ``None`` for no buffer.
-      nesterov: take the momentum step once more beyond the buffer.
+      momentum: in [0, 1); ``None`` or 0 is off.
+      nesterov: take the momentum step once more beyond the buffer. Without momentum it changes nothing.
       bias_correction: weigh the gradients seen so far as Adam does; centered, the first variance is 0.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
 
     Raises:
-      ValueError: a number is out of its range, or an option has no meaning without another.
+      ValueError: a number is out of its range, or ``bias_correction`` comes with an ``initial_scale``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,10 +60,11 @@ def optax(
     Source:
       google-deepmind/optax 0.2.8: optax/_src/alias.py, optax/_src/transform.py.
     """
-    return rule(
+    return rmsprop(
         learning_rate,
         decay,
-        **epsilons(eps, eps_in_sqrt),
+        eps=eps,
+        eps_in_sqrt=eps_in_sqrt,
         initial_scale=initial_scale,
         centered=centered,
         momentum=momentum,
@@ -77,13 +77,13 @@ def optax(
 def jax_example(
     step_size: _optax.ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8
 ) -> _optax.GradientTransformationExtraArgs:
-    r"""``jax.example_libraries.optimizers.rmsprop`` under its own arguments.
+    r"""``jax.example_libraries.optimizers.rmsprop`` with its own arguments.
 
     .. math::
       s_t &= gamma \cdot s_{t-1} + (1 - gamma) \cdot g_t^2 \\
       p_{t+1} &= p_t - step\_size_t \cdot g_t / \sqrt{s_t + eps}
 
-    Until July 2019 the mean square started from 1, until October 2019 epsilon was added to the root.
+    The mean square started from 1 until July 2019, and epsilon stood beside the root until October 2019.
 
     Args:
       step_size: at least 0; a number or a schedule.
@@ -99,21 +99,21 @@ def jax_example(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = jax_example(step_size=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
     Source:
       jax-ml/jax 0.10.2: jax/example_libraries/optimizers.py.
     """
-    return rule(step_size, gamma, eps_root=eps)
+    return rmsprop(step_size, gamma, eps=eps)
 
 
 @dialect("inside", words={"step_size": "learning_rate", "gamma": "decay"})
 def jax_example_momentum(
-    step_size: _optax.ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8, momentum: Number = 0.9
+    step_size: _optax.ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8, momentum: Number | None = 0.9
 ) -> _optax.GradientTransformationExtraArgs:
-    r"""``jax.example_libraries.optimizers.rmsprop_momentum`` under its own arguments.
+    r"""``jax.example_libraries.optimizers.rmsprop_momentum`` with its own arguments.
 
     .. math::
       s_t &= gamma \cdot s_{t-1} + (1 - gamma) \cdot g_t^2 \\
@@ -123,7 +123,7 @@ def jax_example_momentum(
       step_size: at least 0; a number or a schedule.
       gamma: the weight of the old mean square, in [0, 1).
       eps: added to the mean square under the root, at least 0.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      momentum: in [0, 1); ``None`` or 0 is off.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
@@ -134,33 +134,28 @@ def jax_example_momentum(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = jax_example_momentum(step_size=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
     Source:
       jax-ml/jax 0.10.2: jax/example_libraries/optimizers.py.
     """
-    return rule(
-        step_size,
-        gamma,
-        eps_root=eps,
-        momentum=momentum,
-    )
+    return rmsprop(step_size, gamma, eps=eps, momentum=momentum)
 
 
 @dialect("outside", words={"beta2": "decay"})
 def flax_optim(
     learning_rate: _optax.ScalarOrSchedule, beta2: Number = 0.9, eps: Number = 1e-8, centered: bool = False
 ) -> _optax.GradientTransformationExtraArgs:
-    r"""``flax.optim.RMSProp``, which Flax 0.6.0 removed, under its own arguments.
+    r"""``flax.optim.RMSProp``, which Flax 0.6.0 removed, with its own arguments.
 
     .. math::
       v_t &= beta2 \cdot v_{t-1} + (1 - beta2) \cdot g_t^2 \\
       p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{v_t} + eps)
 
-    Differs on purpose: the centered variance is computed without cancellation. Flax's ``learning_rate=None`` waits for
-    one at every step; here it is required.
+    Deviations: the centered variance never turns negative; a learning rate is required, where Flax's ``None`` takes one
+    at every step.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
@@ -177,14 +172,14 @@ def flax_optim(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = flax_optim(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
     Source:
       google/flax 0.5.3: flax/optim/rmsprop.py.
     """
-    return rule(learning_rate, beta2, eps=eps, centered=centered)
+    return rmsprop(learning_rate, beta2, eps=eps, eps_in_sqrt=False, centered=centered)
 
 
 @dialect("outside", initial="1", words={"gamma": "decay", "clip_grad_norm": "clip"})
@@ -194,19 +189,19 @@ def trax(
     eps: Number = 1e-8,
     clip_grad_norm: Number | None = None,
 ) -> _optax.GradientTransformationExtraArgs:
-    r"""``trax.optimizers.RMSProp`` under its own arguments.
+    r"""``trax.optimizers.RMSProp`` with its own arguments.
 
     .. math::
       v_t &= gamma \cdot v_{t-1} + (1 - gamma) \cdot g_t^2, \qquad v_0 = 1 \\
       p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{v_t} + eps)
 
-    Today the only one that starts from 1 and adds epsilon to the root.
+    No other dialect starts from 1 and adds epsilon beside the root.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       gamma: the weight of the old mean square, in [0, 1).
       eps: added to the root, at least 0.
-      clip_grad_norm: the largest Euclidean norm of all gradients together.
+      clip_grad_norm: the largest Euclidean norm of all gradients together; ``None`` is off.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
@@ -217,7 +212,7 @@ def trax(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = trax(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.17541
 
@@ -225,5 +220,6 @@ def trax(
       google/trax 1.4.1: trax/optimizers/rms_prop.py.
     """
     return chain(
-        clip(clip_grad_norm, _optax.clip_by_global_norm), rule(learning_rate, gamma, eps=eps, initial_scale=1.0)
+        clip(clip_grad_norm, _optax.clip_by_global_norm),
+        rmsprop(learning_rate, gamma, eps=eps, eps_in_sqrt=False, initial_scale=1.0),
     )

@@ -2,8 +2,7 @@
 
 import optax
 
-from rmsprop_optax._rmsprop import rule
-from rmsprop_optax._scale import epsilons
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Mask, Number
 from rmsprop_optax.dialects._dialect import dialect
@@ -24,7 +23,7 @@ def keras(
     *,
     weight_decay_mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``keras.optimizers.RMSprop`` under its own arguments.
+    r"""``keras.optimizers.RMSprop`` with its own arguments.
 
     .. math::
       p_t &\leftarrow p_t - learning\_rate_t \cdot weight\_decay \cdot p_t \\
@@ -32,28 +31,28 @@ def keras(
       b_t &= momentum \cdot b_{t-1} + learning\_rate_t \cdot clip(g_t) / \sqrt{v_t + epsilon} \\
       p_{t+1} &= p_t - b_t
 
-    Differs on purpose: the centered variance is computed without cancellation, and statistics are float32 or wider.
-    ``use_ema`` averages parameters outside the rule, ``loss_scale_factor`` and ``gradient_accumulation_steps`` (here
-    ``optax.MultiSteps``) act before it, ``name`` does nothing to it; these are not taken.
+    Deviations: the centered variance never turns negative; statistics are float32 or wider. Some arguments act outside
+    the rule and are no arguments here: ``use_ema`` averages parameters, ``loss_scale_factor`` and
+    ``gradient_accumulation_steps`` (``optax.MultiSteps``) act on gradients before it, ``name`` does nothing.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       rho: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      momentum: in [0, 1); ``None`` is off; Keras writes 0.
       epsilon: added to the mean square under the root, at least 0.
       centered: divide by the standard deviation of the gradients.
-      weight_decay: decoupled, at least 0; ``None`` or 0 is off.
+      weight_decay: at least 0, decoupled; ``None`` is off.
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry.
       global_clipnorm: the largest Euclidean norm of all gradients together.
-      weight_decay_mask: the parameters to decay, as in :func:`rmsprop_optax.rmsprop`; Keras says which not, with
+      weight_decay_mask: the parameters to decay, as in :func:`rmsprop_optax.rmsprop`. Keras names the others, with
         ``exclude_from_weight_decay``.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
 
     Raises:
-      ValueError: a number is out of its range, or more than one clipping is asked for.
+      ValueError: a number is out of its range, or more than one clipping is set.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,14 +73,14 @@ def keras(
     if len(given) > 1:
         raise ValueError(
             f"only one of clipnorm, clipvalue and global_clipnorm may be set, got {' and '.join(given)}: "
-            "chain optax's clipping before for more."
+            "chain optax's clipping before this dialect for more."
         )
     return chain(
         *(clip(*what) for what in clips.values()),
-        rule(
+        rmsprop(
             learning_rate,
             rho,
-            eps_root=epsilon,
+            eps=epsilon,
             centered=centered,
             momentum=momentum,
             weight_decay=weight_decay,
@@ -103,7 +102,7 @@ def tf_keras_legacy(
     global_clipnorm: Number | None = None,
     decay: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``tf.keras.optimizers.legacy.RMSprop`` (OptimizerV2) under its own arguments.
+    r"""``tf.keras.optimizers.legacy.RMSprop`` (OptimizerV2) with its own arguments.
 
     .. math::
       rms_t &= rho \cdot rms_{t-1} + (1 - rho) \cdot clip(g_t)^2 \\
@@ -111,42 +110,41 @@ def tf_keras_legacy(
       mom_t &= momentum \cdot mom_{t-1} + learning\_rate_t \cdot clip(g_t) / \sqrt{rms_t + epsilon}, \qquad
       p_{t+1} = p_t - mom_t \qquad \text{with momentum}
 
-    Two rules in one: a fused kernel with epsilon under the root where there is momentum, and Python code with epsilon
-    beside it where there is none. TensorFlow's documentation calls it the epsilon hat of Kingma and Ba, which is the
-    one beside the root. Differs on purpose: the centered variance is computed without cancellation. TensorFlow replaces
-    an ``epsilon`` of 0 by 1e-7; this raises. The early releases clip by norm before by value, and not in
-    ``apply_gradients``.
+    These are two rules: with momentum a fused kernel with epsilon under the root, without momentum Python code with
+    epsilon beside it. TensorFlow's documentation calls epsilon the epsilon hat of Kingma and Ba, which stands beside
+    the root. Deviations: the centered variance never turns negative; an ``epsilon`` of 0 raises (TensorFlow replaces it
+    by 1e-7). The early releases clip by norm before by value, and not in ``apply_gradients``.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       rho: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); ``None`` or 0 has no buffer. An array takes the kernel whatever its value, as a tensor in
-        TensorFlow.
-      epsilon: above 0, added beside the root, or under it where there is momentum.
+      momentum: in [0, 1); ``None`` is off; TensorFlow writes 0. An array takes the kernel, whatever its value, as a
+        tensor does in TensorFlow.
+      epsilon: above 0, added under the root with momentum, beside it without.
       centered: divide by the standard deviation of the gradients.
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry, before the norms.
       global_clipnorm: the largest Euclidean norm of all gradients together.
-      decay: of the learning rate, at least 0: it is divided by ``1 + decay·t``.
+      decay: at least 0; the learning rate is divided by ``1 + decay·t``. ``None`` is off.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
 
     Raises:
-      ValueError: a number is out of its range, or ``epsilon`` is 0, or both norms are clipped.
+      ValueError: a number is out of its range, ``epsilon`` is 0, or both norms are clipped.
 
     Example:
       >>> import jax.numpy as jnp
       >>> tx = tf_keras_legacy(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
     Source:
       keras-team/keras 2.15.0: keras/optimizers/legacy/rmsprop.py, keras/optimizers/legacy/optimizer_v2.py.
     """
-    if epsilon == 0.0 and isinstance(epsilon, float):
-        raise ValueError(f"epsilon must be above 0, got epsilon={epsilon}: TensorFlow takes 1e-7 then, say so.")
+    if isinstance(epsilon, float) and epsilon == 0:
+        raise ValueError(f"epsilon must be above 0, got epsilon={epsilon}: pass 1e-7, which TensorFlow takes for 0.")
     if clipnorm is not None and global_clipnorm is not None:
         raise ValueError(
             f"only one of clipnorm and global_clipnorm may be set, got {clipnorm} and {global_clipnorm}: drop one."
@@ -155,10 +153,11 @@ def tf_keras_legacy(
         clip(clipvalue, optax.clip),
         clip(clipnorm, by_norm_of_each),
         clip(global_clipnorm, optax.clip_by_global_norm),
-        rule(
+        rmsprop(
             inverse_time(learning_rate, decay),
             rho,
-            **epsilons(epsilon, momentum is not None),
+            eps=epsilon,
+            eps_in_sqrt=momentum is not None,
             centered=centered,
             momentum=momentum,
         ),
@@ -176,35 +175,36 @@ def keras2(
     clipvalue: Number | None = None,
     version: str = "2.3.1",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``keras.optimizers.RMSprop`` of multi-backend Keras, 0.1 to 2.3.1, under its own arguments.
+    r"""``keras.optimizers.RMSprop`` of multi-backend Keras, 0.1 to 2.3.1, with its own arguments.
 
     .. math::
       a_t &= rho \cdot a_{t-1} + (1 - rho) \cdot clip(g_t)^2 \\
       p_{t+1} &= p_t - \frac{lr}{1 + decay \cdot t} \cdot clip(g_t) / (\sqrt{a_t} + epsilon)
 
-    Up to 1.0.2 epsilon stood under the root and was 1e-6; from 1.0.3 on it is added to the root, 1e-8 up to 2.1.2 and
-    1e-7 after. ``clipnorm`` is of all gradients together, unlike later. 2.3 calls ``lr`` ``learning_rate``. ``decay``
-    came with 1.1.0 and ``clipvalue`` with 0.2.0; Keras ignores what came later; this raises.
+    Epsilon stood under the root up to 1.0.2 and was 1e-6; from 1.0.3 on it stands beside the root and is 1e-8 up to
+    2.1.2, 1e-7 later. ``clipnorm`` bounds the norm of all gradients together, unlike in later Keras. 2.3 renames ``lr``
+    to ``learning_rate``. ``clipvalue`` exists since 0.2.0 and ``decay`` since 1.1.0; older releases ignore them, and
+    this dialect raises.
 
     Args:
       lr: at least 0; a number or a schedule.
       rho: the weight of the old mean square, in [0, 1).
-      epsilon: at least 0; ``None`` is the version's own.
-      decay: of the learning rate, at least 0, not of the mean square.
+      epsilon: at least 0; ``None`` is the version's.
+      decay: at least 0; the learning rate is divided by ``1 + decay·t``. ``None`` is off; Keras writes 0.
       clipnorm: the largest Euclidean norm of all gradients together.
       clipvalue: the largest absolute value of each entry, after ``clipnorm``.
-      version: of Keras: digits and dots.
+      version: that of Keras: digits and dots.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
 
     Raises:
-      ValueError: a number is out of its range, or the version is not one.
+      ValueError: a number or the version is out of its range, or the version has no such option.
 
     Example:
       >>> import jax.numpy as jnp
       >>> tx = keras2(lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
@@ -214,8 +214,8 @@ def keras2(
     release = parse(version, since=(0, 1), until=(2, 3, 1))
     if (release < (1, 1) and decay is not None) or (release < (0, 2) and clipvalue is not None):
         raise ValueError(
-            f"Keras {version} ignores decay up to 1.0.8 and clipvalue up to 0.1.3, got decay={decay} and "
-            f"clipvalue={clipvalue}: drop them, or take a later version."
+            f"Keras ignores decay up to 1.0.8 and clipvalue up to 0.1.3, got decay={decay}, clipvalue={clipvalue} and "
+            f"version={version!r}: drop them, or pass a later version."
         )
     inside = release < (1, 0, 3)
     if epsilon is None:
@@ -223,5 +223,5 @@ def keras2(
     return chain(
         clip(clipnorm, optax.clip_by_global_norm),
         clip(clipvalue, optax.clip),
-        rule(inverse_time(lr, decay), rho, **epsilons(epsilon, inside)),
+        rmsprop(inverse_time(lr, decay), rho, eps=epsilon, eps_in_sqrt=inside),
     )

@@ -1,4 +1,4 @@
-"""The links that several dialects chain before or behind the rule, and the words that several frameworks share."""
+"""Links that several dialects chain before or after the rule, and words that several frameworks share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ KERAS = {"rho": "decay", "epsilon": "eps", "clipnorm": "clip", "clipvalue": "cli
 
 
 def clip(bound: Any, link: Callable[[Any], optax.GradientTransformation]) -> optax.GradientTransformation | None:
-    """``link(bound)``, and ``None`` where ``bound`` is; a dynamic 0 bounds nothing."""
+    """``link(bound)``, or ``None`` if ``bound`` is; a dynamic 0 bounds nothing."""
     if bound is None or isinstance(bound, float):
         return None if bound is None else link(bound)
     if not jnp.issubdtype(bound.dtype, jnp.floating):
@@ -34,7 +34,7 @@ def by_norm_of_each(bound: Any) -> optax.GradientTransformation:
 
 
 def parameters_within(bound: Any) -> optax.GradientTransformation:
-    """Let an update move no parameter beyond ``±bound``, up to a rounding; the last link of a chain.
+    """Keep parameters within ``±bound``, up to a rounding; the last link of a chain.
 
     Raises:
       ValueError: at ``update``, there are no parameters.
@@ -49,20 +49,21 @@ def parameters_within(bound: Any) -> optax.GradientTransformation:
 
 
 def inverse_time(learning_rate: Any, decay: Any) -> Any:
-    """``learning_rate / (1 + decay·t)`` as a schedule that starts at ``t = 0``; the rate itself without a decay."""
+    """The schedule ``learning_rate / (1 + decay·t)``, ``t`` being 0 at first; the rate alone if there is no decay."""
     if decay is None:
         return learning_rate
 
     def schedule(count: jax.Array) -> jax.Array:
         now = learning_rate(count) if callable(learning_rate) else learning_rate
         now = jnp.asarray(now, jnp.result_type(float))
-        return now / (1 + _numbers.cast(decay, now.dtype) * count.astype(now.dtype))
+        slower: jax.Array = now / (1 + _numbers.cast(decay, now.dtype) * count.astype(now.dtype))
+        return slower
 
     return schedule
 
 
 def add_signs(l1: Any) -> optax.GradientTransformation | None:
-    """``g + l1·sign(p)``, the gradient of a penalty on absolute values; ``None`` where ``l1`` is."""
+    """``g + l1·sign(p)``, the gradient of a penalty on absolute values; ``None`` if ``l1`` is."""
     if l1 is None:
         return None
 
@@ -73,15 +74,15 @@ def add_signs(l1: Any) -> optax.GradientTransformation | None:
 
 
 def parse(version: str, *, since: tuple[int, ...], until: tuple[int, ...]) -> tuple[int, ...]:
-    """A version in digits and dots, as numbers that compare.
+    """The numbers of a version, which compare as versions do.
 
     Args:
-      version: the user's.
+      version: digits and dots.
       since: the first version whose rule is known.
-      until: the last one, with all that begin like it.
+      until: the last one; versions that begin with it count as it.
 
     Raises:
-      ValueError: it is no version, or out of the range.
+      ValueError: ``version`` has another form or is out of the range.
     """
     first, last = (".".join(map(str, end)) for end in (since, until))
     try:
@@ -97,16 +98,3 @@ def _needed(params: Any) -> Any:
     if params is None:
         raise ValueError("the rule needs the parameters, got params=None: call update(grads, state, params).")
     return params
-
-
-def refuse(framework: str, **ignored: Any) -> None:
-    """Raise if an option is set that the framework accepts but ignores.
-
-    Raises:
-      ValueError: naming the option.
-    """
-    for name, value in ignored.items():
-        if value is not None and value is not False:
-            raise ValueError(
-                f"{framework} has no {name} but in its signature, got {name}={value!r}: drop it, or pass None."
-            )

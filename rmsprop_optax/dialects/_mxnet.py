@@ -7,16 +7,12 @@ import optax
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
 from rmsprop_optax._numbers import needs
-from rmsprop_optax._rmsprop import rule, scale_by_rate
-from rmsprop_optax._scale import epsilons, rms
+from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
+from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number
 from rmsprop_optax.dialects._dialect import dialect
-from rmsprop_optax.dialects._links import (
-    clip,
-    parameters_within,
-    parse,
-)
+from rmsprop_optax.dialects._links import clip, parameters_within, parse
 
 
 @dialect(
@@ -35,7 +31,7 @@ from rmsprop_optax.dialects._links import (
 def mxnet(
     learning_rate: optax.ScalarOrSchedule | None = None,
     gamma1: Number | None = None,
-    gamma2: Number | None = None,
+    gamma2: Number | None = 0.9,
     epsilon: Number | None = None,
     centered: bool | None = None,
     clip_weights: Number | None = None,
@@ -44,7 +40,7 @@ def mxnet(
     clip_gradient: Number | None = None,
     version: str = "1.9.1",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``mxnet.optimizer.RMSProp`` under its own arguments.
+    r"""``mxnet.optimizer.RMSProp`` with its own arguments.
 
     .. math::
       g_t &\leftarrow clip(g_t + wd \cdot p_t) \\
@@ -53,33 +49,35 @@ def mxnet(
       delta_t &= gamma2 \cdot delta_{t-1} - learning\_rate_t \cdot g_t / \sqrt{n_t - m_t^2 + epsilon}, \qquad
       p_{t+1} = p_t + delta_t \qquad \text{(centered)}
 
-    That is 0.10 to 1.9. Up to 0.9.3 it was always centered, with ``epsilon`` fixed, 1e-4 under the root up to 0.9.1 and
-    1e-8 beside it after, and ``wd·p`` was added behind the division, to what enters ``delta``. 0.9.5 has epsilon beside
-    the root, in both forms. From 2.0 on it is beside the root in the plain form and under it in the centered one,
-    gradients are clipped before ``wd·p`` is added, and ``gamma1`` and ``gamma2`` are called ``rho`` and ``momentum``.
-    The plain form has no momentum in any version.
+    This is the rule of 0.10 to 1.9. The plain form has no momentum in any version. Other versions differ:
 
-    Our buffer is the negative of ``delta``. Differs on purpose: the centered variance is computed without cancellation,
-    the reason why MXNet moved epsilon; ``gamma2`` without ``centered`` raises, where MXNet ignores it. ``rescale_grad``
-    is ``optax.scale`` before this.
+    - Up to 0.9.3 there is only the centered form. ``epsilon`` is fixed: 1e-4 under the root up to 0.9.1, 1e-8 beside it
+      in 0.9.2 and 0.9.3. ``wd·p`` is added after the division, to the term that enters ``delta``.
+    - 0.9.5 has epsilon beside the root in both forms.
+    - From 2.0 on epsilon stands beside the root in the plain form and under it in the centered one. Gradients are
+      clipped before ``wd·p`` is added. ``gamma1`` and ``gamma2`` are called ``rho`` and ``momentum``.
+
+    Our buffer is the negative of ``delta``. Deviations: the centered variance never turns negative; a ``gamma2``
+    other than 0.9 raises without ``centered``, where MXNet ignores it. ``rescale_grad`` is ``optax.scale`` before this
+    transformation.
 
     Args:
-      learning_rate: at least 0; a number or a schedule. ``None`` is the version's own: 0.001, or 0.01 up to 0.9.3.
+      learning_rate: at least 0; a number or a schedule. ``None`` is the version's: 0.001, or 0.01 up to 0.9.3.
       gamma1: the weight of the old mean square, in [0, 1). ``None`` is 0.9, or 0.95 up to 0.9.3.
-      gamma2: the momentum of the centered form, in [0, 1). ``None`` is 0.9.
+      gamma2: the momentum of the centered form, in [0, 1); ``None`` or 0 is off.
       epsilon: at least 0. ``None`` is 1e-8; up to 0.9.3 it cannot be set.
       centered: divide by the standard deviation of the gradients, and have momentum. ``None`` is False, or True up to
         0.9.3.
-      clip_weights: the largest absolute value of a parameter; since 0.9.5.
-      wd: at least 0, added to the gradient as ``wd·p``, or where the version has it.
-      clip_gradient: the largest absolute value of a gradient's entry.
-      version: of MXNet: digits and dots.
+      clip_weights: the largest absolute value of a parameter, since 0.9.5; ``None`` is off.
+      wd: at least 0; ``wd·p`` is added to the gradient (L2). ``None`` is off; MXNet writes 0.
+      clip_gradient: the largest absolute value of a gradient's entry; ``None`` is off.
+      version: that of MXNet: digits and dots.
 
     Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, between weight decay and clippings.
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it, with weight decay and clipping around it.
 
     Raises:
-      ValueError: a number is out of its range, the version is not one or has no such option, or ``gamma2`` comes
+      ValueError: a number or the version is out of its range, the version has no such option, or ``gamma2`` is set
         without ``centered``.
 
     Example:
@@ -87,7 +85,7 @@ def mxnet(
       >>> updates = {}
       >>> for version in ("0.9.5", "1.9.1", "2.0"):
       ...     tx = mxnet(0.1, epsilon=1e-4, version=version)
-      ...     updates[version], _ = tx.update(jnp.array([1e-2]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      ...     updates[version], _ = tx.update(jnp.array([1e-2]), tx.init(jnp.zeros(1)))
       >>> {version: round(float(u[0]), 4) for version, u in updates.items()}
       {'0.9.5': -0.3065, '1.9.1': -0.0953, '2.0': -0.3065}
 
@@ -96,33 +94,34 @@ def mxnet(
     """
     release = parse(version, since=(0, 7), until=(2,))
     if (0, 9, 3) < release < (0, 9, 5):
-        raise ValueError(f"MXNet 0.9.4 was never released, got version={version!r}: take 0.9.3 or 0.9.5.")
+        raise ValueError(f"MXNet 0.9.4 was never released, got version={version!r}: pass 0.9.3 or 0.9.5.")
     gradients = clip(clip_gradient, optax.clip)
     weights = add_weight_decay(wd, name="wd")
     if release < (0, 9, 5):
         if not (epsilon is None and clip_weights is None and centered in (None, True)):
             raise ValueError(
                 f"MXNet {version} knows neither epsilon nor clip_weights nor a plain form, got epsilon={epsilon}, "
-                f"clip_weights={clip_weights}, centered={centered}: drop them, or take a later version."
+                f"clip_weights={clip_weights}, centered={centered}: drop them, or pass a later version."
             )
         under = release < (0, 9, 2)
         return chain(
             gradients,
-            rms(_or(gamma1, 0.95), **epsilons(1e-4 if under else 1e-8, under), centered=True),
+            scale_by_rms(_or(gamma1, 0.95), eps=1e-4 if under else 1e-8, eps_in_sqrt=under, centered=True),
             weights,
             scale_by_rate(_or(learning_rate, 0.01)),
-            momentum_buffer(_or(gamma2, 0.9)),
+            momentum_buffer(gamma2),
             optax.scale(-1.0),
         )
     centered = False if centered is None else centered
-    needs("gamma2", gamma2 is not None, "centered", centered)
+    needs("gamma2", isinstance(gamma2, float) and gamma2 != 0.9, "centered", centered)
     under = release >= (0, 10) if release < (2,) else centered
-    tx = rule(
+    tx = rmsprop(
         _or(learning_rate, 0.001),
         _or(gamma1, 0.9),
-        **epsilons(_or(epsilon, 1e-8), under),
+        eps=_or(epsilon, 1e-8),
+        eps_in_sqrt=under,
         centered=centered,
-        momentum=_or(gamma2, 0.9) if centered else None,
+        momentum=gamma2 if centered else None,
     )
     before = (weights, gradients) if release < (2,) else (gradients, weights)
     return chain(*before, tx, clip(clip_weights, parameters_within))

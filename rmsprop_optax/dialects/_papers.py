@@ -2,7 +2,7 @@
 
 import optax
 
-from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._types import Number
 from rmsprop_optax.dialects._dialect import dialect
 
@@ -15,32 +15,32 @@ def hinton(
     momentum: Number | None = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""RMSprop of the lecture: no epsilon, a mean square that starts from 0, momentum if asked for.
+    r"""RMSprop of the lecture: no epsilon, a mean square that starts from 0, and optional momentum.
 
     .. math::
       nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot g_t^2 \\
       b_t &= momentum \cdot b_{t-1} + learning\_rate_t \cdot g_t / \sqrt{nu_t}, \qquad p_{t+1} = p_t - b_t
 
-    The lecture gives neither a learning rate nor an initial value; 0 is everyone's reading. The first step is then
-    ``learning_rate / sqrt(1 - decay)`` in every weight. A weight that never saw a gradient stays, though 0/0 is not
-    defined.
+    The lecture gives neither a learning rate nor an initial value; the mean square starts from 0 here. The first step
+    is then ``learning_rate / sqrt(1 - decay)`` for every weight. A weight that never had a gradient does not move,
+    although 0/0 is not defined.
 
-    Its further developments: standard momentum, which "does not help as much as momentum normally does"; Nesterov's,
-    which works best where the root divides the correction and not the jump, as it does here; and an adaptive learning
-    rate for each connection, which is :func:`rmsprop_optax.scale_by_gains` in a chain.
+    The lecture names three further developments. Standard momentum "does not help as much as momentum normally does".
+    Nesterov's momentum works best if the root divides the correction and not the jump, as it does here. An adaptive
+    learning rate for each connection is :func:`rmsprop_optax.scale_by_gains` in a chain.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       decay: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
-      nesterov: jump by the momentum first and correct there; the parameters are those after the jump, and
-        :func:`rmsprop_optax.nesterov_eval_params` takes it back.
+      momentum: in [0, 1); ``None`` is off.
+      nesterov: jump by the momentum first and correct there. The trained parameters are those after the jump;
+        :func:`rmsprop_optax.nesterov_eval_params` takes the jump back. Without momentum it changes nothing.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
 
     Raises:
-      ValueError: a number is out of its range, or ``nesterov`` comes without momentum.
+      ValueError: a number is out of its range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -52,12 +52,15 @@ def hinton(
     Source:
       Hinton, Srivastava, Swersky: Neural Networks for Machine Learning, lecture 6.5, 2012, slides 26 to 31.
     """
-    return rule(learning_rate, decay, momentum=momentum, nesterov=nesterov)
+    return rmsprop(learning_rate, decay, momentum=momentum, nesterov=nesterov, eps=0.0)
 
 
 @dialect("inside", centered="always")
 def graves(
-    learning_rate: optax.ScalarOrSchedule = 1e-4, decay: Number = 0.95, momentum: Number = 0.9, eps: Number = 1e-4
+    learning_rate: optax.ScalarOrSchedule = 1e-4,
+    decay: Number = 0.95,
+    momentum: Number | None = 0.9,
+    eps: Number = 1e-4,
 ) -> optax.GradientTransformationExtraArgs:
     r"""RMSprop of "Generating sequences with recurrent neural networks": centered, with momentum.
 
@@ -67,12 +70,12 @@ def graves(
       b_t &= momentum \cdot b_{t-1} + learning\_rate \cdot g_t / \sqrt{n_t - m_t^2 + eps} \\
       p_{t+1} &= p_t - b_t
 
-    The paper's symbols in the order of the arguments: gimel, aleph, beth, daleth. Its buffer has the other sign.
+    The paper calls the arguments, in their order, gimel, aleph, beth and daleth. Its buffer has the other sign.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       decay: the weight of the old mean and mean square, in [0, 1).
-      momentum: the weight of the old buffer, in [0, 1).
+      momentum: in [0, 1); ``None`` or 0 is off.
       eps: added to the variance under the root, at least 0.
 
     Returns:
@@ -91,14 +94,14 @@ def graves(
     Source:
       Graves, arXiv:1308.0850, equations 38 to 45; read through chainer/chainer: chainer/optimizers/rmsprop_graves.py.
     """
-    return rule(learning_rate, decay, eps_root=eps, centered=True, momentum=momentum)
+    return rmsprop(learning_rate, decay, eps=eps, centered=True, momentum=momentum)
 
 
 @dialect("inside", "L2", constant="0.01", centered="always", words={"lr": "learning_rate", "wc": "l2"})
 def dqn(
     lr: optax.ScalarOrSchedule = 0.01, wc: optax.ScalarOrSchedule | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The optimizer of Mnih et al. 2015, ``NeuralQLearner``, under its own arguments.
+    r"""The optimizer of Mnih et al. 2015, ``NeuralQLearner``, with its own arguments.
 
     .. math::
       d_t &\leftarrow g_t + wc \cdot p_t \\
@@ -106,14 +109,14 @@ def dqn(
       p_{t+1} &= p_t - lr_t \cdot d_t / \sqrt{v_t - m_t^2 + 0.01}
 
     Centered and without momentum: the "gradient momentum" 0.95 of the paper's table is the decay of the mean, and the
-    "min squared gradient" 0.01 stands under the root; both are constants of the code. Its gradients ascend and are sums
-    over a batch of 32; with a mean, 0.01 becomes 0.01/32². Differs on purpose: the centered variance is computed
-    without cancellation.
+    "min squared gradient" 0.01 stands under the root. Both are constants of the code. Its gradients ascend and are sums
+    over a batch of 32; for the mean over the batch 0.01 becomes 0.01/32². Deviation: the centered variance never turns
+    negative.
 
     Args:
-      lr: at least 0; a number or a schedule. The paper's is 2.5e-4; a schedule is of updates, while the code's
-        goes by its agent's steps, four to an update.
-      wc: L2 penalty, added to the gradient as ``wc·p``, at least 0. Weight cost.
+      lr: at least 0; a number or a schedule of updates. The paper's is 2.5e-4. In the code a schedule counts the
+        agent's steps, four to an update.
+      wc: the weight cost, at least 0; ``wc·p`` is added to the gradient (L2). ``None`` is off; the code writes 0.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
@@ -124,7 +127,7 @@ def dqn(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = dqn(lr=2.5e-4)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.00112
 
@@ -132,4 +135,4 @@ def dqn(
       Mnih et al., Nature 518, 529 (2015); its code, DQN 3.0: dqn/NeuralQLearner.lua, read in
       kuz/DeepMind-Atari-Deep-Q-Learner 54978fa.
     """
-    return rule(lr, 0.95, eps_root=0.01, centered=True, l2=wc)
+    return rmsprop(lr, 0.95, eps=0.01, centered=True, l2=wc)

@@ -1,4 +1,4 @@
-"""RMSprop in the libraries of Theano's time."""
+"""RMSprop in the libraries of Theano's users: Lasagne, Blocks and climin."""
 
 import math
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._complex import per_component
 from rmsprop_optax._gains import adapted, within
 from rmsprop_optax._numbers import needs
-from rmsprop_optax._rmsprop import rule
-from rmsprop_optax._scale import rms
+from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, Tree
 from rmsprop_optax.dialects._dialect import dialect
@@ -22,7 +22,7 @@ from rmsprop_optax.dialects._dialect import dialect
 def lasagne(
     learning_rate: optax.ScalarOrSchedule = 1.0, rho: Number = 0.9, epsilon: Number = 1e-6
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``lasagne.updates.rmsprop`` under its own arguments.
+    r"""``lasagne.updates.rmsprop`` with its own arguments.
 
     .. math::
       r_t &= rho \cdot r_{t-1} + (1 - rho) \cdot g_t^2 \\
@@ -42,33 +42,33 @@ def lasagne(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = lasagne(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
     Source:
       Lasagne/Lasagne 5d3c63c: lasagne/updates.py.
     """
-    return rule(learning_rate, rho, eps_root=epsilon)
+    return rmsprop(learning_rate, rho, eps=epsilon)
 
 
 @dialect("floor", constant="1/max_scaling", words={"decay_rate": "decay"})
 def blocks(
     learning_rate: optax.ScalarOrSchedule = 1.0, decay_rate: Number = 0.9, max_scaling: Number = 1e5
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``blocks.algorithms.RMSProp`` under its own arguments.
+    r"""``blocks.algorithms.RMSProp`` with its own arguments.
 
     .. math::
       s_t &= decay\_rate \cdot s_{t-1} + (1 - decay\_rate) \cdot g_t^2 \\
       p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \max(\sqrt{s_t}, 1 / max\_scaling)
 
-    No epsilon is added anywhere: the root is bounded from below. ``BasicRMSProp`` is the same with a learning rate of
-    1, and pylearn2's ``RMSProp(decay, max_scaling)`` has this rule too.
+    There is no epsilon; the root is bounded from below. ``BasicRMSProp`` is this rule with a learning rate of 1, and
+    pylearn2's ``RMSProp(decay, max_scaling)`` has the same rule.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
       decay_rate: the weight of the old mean square, in [0, 1).
-      max_scaling: the most that a gradient may be multiplied by, above 0.
+      max_scaling: the largest factor of a gradient, above 0.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
@@ -79,23 +79,24 @@ def blocks(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = blocks(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.31623
 
     Source:
       mila-iqia/blocks 0.2.0: blocks/algorithms/__init__.py.
     """
-    return rule(learning_rate, decay_rate, floor=1.0 / max_scaling)
+    return rmsprop(learning_rate, decay_rate, floor=1.0 / max_scaling, eps=0.0)
 
 
 class AdaptiveStepsState(NamedTuple):
-    """The state of ``climin(…, step_adapt=…)`` behind the mean square.
+    """The state of ``climin(…, step_adapt=…)`` after that of the mean square.
 
     Attributes:
       count: int32 scalar, the number of updates so far.
-      gain: real arrays of the parameters' shapes, float32 or wider: the factor of each step rate; 1 at first.
-      trace: arrays like the parameters, float32 or wider: the step before.
+      gain: real arrays of the parameters' shapes, float32 or wider: the factor of each step rate. It starts from 1 and
+        changes with every update.
+      trace: arrays like the parameters, float32 or wider: the last step.
     """
 
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
@@ -118,7 +119,7 @@ def climin(
     step_rate_min: Number | None = None,
     step_rate_max: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``climin.RmsProp`` under its own arguments.
+    r"""``climin.RmsProp`` with its own arguments.
 
     .. math::
       jump_t &= momentum \cdot step_{t-1}, \qquad g_t = f'(p_t - jump_t) \\
@@ -126,25 +127,25 @@ def climin(
       step_t &= jump_t + step\_rate_t \cdot g_t / \sqrt{v_t + 10^{-8}}, \qquad p_{t+1} = p_t - step_t \\
       step\_rate_{t+1} &= step\_rate_t \cdot (1 \pm step\_adapt)
 
-    The sign is plus where ``step_t`` and ``step_{t-1}`` are both positive or both not, and step rates stay within their
-    limits. The parameters that are trained here are those after the jump, ``p_t − jump_t``, so that the gradient is
-    taken where they are; :func:`rmsprop_optax.nesterov_eval_params` reads ``p_t`` out. climin's documentation differs
-    from its code, which is followed here. The parts of a complex number adapt one by one.
+    The sign is plus where ``step_t`` and ``step_{t-1}`` are both positive or both not positive; step rates stay within
+    their limits. The parameters trained here are those after the jump, ``p_t − jump_t``, where climin takes the
+    gradient; :func:`rmsprop_optax.nesterov_eval_params` returns ``p_t``. climin's documentation differs from its code;
+    this dialect follows the code. The parts of a complex number adapt one by one.
 
     Args:
-      step_rate: at least 0; a number or a schedule, which then multiplies what has adapted.
+      step_rate: at least 0; a number, or a schedule that multiplies the adapted rates.
       decay: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); ``None`` or 0 has no buffer, except where steps adapt.
-      step_adapt: in [0, 1); ``None`` or 0 is off (climin writes ``False``).
+      momentum: in [0, 1); ``None`` is off; climin writes 0. Steps that adapt keep a buffer without momentum, too.
+      step_adapt: in [0, 1); ``None`` is off; climin writes ``False``.
       step_rate_min: the smallest adapted step rate, at least 0; ``None`` is no limit.
-      step_rate_max: the largest; ``None`` is no limit.
+      step_rate_max: the largest adapted step rate, at least 0; ``None`` is no limit.
 
     Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it; where steps adapt, its last state is an
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it; with ``step_adapt`` its state holds an
       :class:`AdaptiveStepsState`.
 
     Raises:
-      ValueError: a number is out of its range, or the limits come without ``step_adapt``.
+      ValueError: a number is out of its range, or a limit is set without ``step_adapt``.
 
     Example:
       >>> from rmsprop_optax import nesterov_eval_params
@@ -161,7 +162,7 @@ def climin(
     if step_adapt is None:
         needs("step_rate_min", step_rate_min is not None, "step_adapt", step_adapt)
         needs("step_rate_max", step_rate_max is not None, "step_adapt", step_adapt)
-        return rule(step_rate, decay, eps_root=1e-8, initial_scale=1.0, momentum=momentum, nesterov=True)
+        return rmsprop(step_rate, decay, eps=1e-8, initial_scale=1.0, momentum=momentum, nesterov=True)
     low, high = (default if x is None else x for x, default in ((step_rate_min, 0.0), (step_rate_max, math.inf)))
     if isinstance(low, float) and isinstance(high, float) and not low <= high:
         raise ValueError(
@@ -174,7 +175,7 @@ def climin(
         low,
         high,
     )
-    return chain(rms(decay, eps_root=1e-8, initial_scale=1.0), per_component(steps), optax.scale(-1.0))
+    return chain(scale_by_rms(decay, eps=1e-8, initial_scale=1.0), per_component(steps), optax.scale(-1.0))
 
 
 def _adaptive_steps(

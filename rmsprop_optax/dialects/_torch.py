@@ -3,11 +3,11 @@
 import optax
 
 from rmsprop_optax._complex import per_component
-from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number
 from rmsprop_optax.dialects._dialect import dialect
-from rmsprop_optax.dialects._links import TORCH, refuse
+from rmsprop_optax.dialects._links import TORCH
 
 
 @dialect("outside", "L2", lr_in_momentum=False, words=TORCH)
@@ -21,7 +21,7 @@ def pytorch(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``torch.optim.RMSprop`` under its own arguments.
+    r"""``torch.optim.RMSprop`` with its own arguments.
 
     .. math::
       g_t &\leftarrow \pm g_t + weight\_decay \cdot p_t \\
@@ -29,16 +29,17 @@ def pytorch(
       b_t &= momentum \cdot b_{t-1} + g_t / (\sqrt{v_t} + eps) \\
       p_{t+1} &= p_t - lr_t \cdot b_t
 
-    The real and the imaginary part of a complex parameter are two parameters, each with a mean square of its own.
-    Differs on purpose: the centered variance is computed without cancellation (PyTorch's turns NaN), and statistics are
-    float32 or wider. ``foreach``, ``capturable`` and ``differentiable`` do not change the rule and are not taken.
+    The real and the imaginary part of a complex parameter are two parameters, each with its own mean square.
+    Deviations: the centered variance never turns negative (PyTorch's does, and the parameters become NaN); statistics
+    are float32 or wider. ``foreach``, ``capturable`` and ``differentiable`` do not change the rule and are no arguments
+    here.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the root, at least 0.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off; PyTorch writes 0.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
       maximize: ascend, by negating the gradient before the weight decay.
 
@@ -59,10 +60,11 @@ def pytorch(
     Source:
       pytorch/pytorch 2.13.0: torch/optim/rmsprop.py.
     """
-    tx = rule(
+    tx = rmsprop(
         lr,
         alpha,
         eps=eps,
+        eps_in_sqrt=False,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
@@ -84,22 +86,17 @@ def torchopt(
     nesterov: bool = False,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``torchopt.RMSProp`` and ``torchopt.rmsprop`` under their own arguments.
+    r"""``torchopt.RMSProp`` and ``torchopt.rmsprop`` with their own arguments.
 
-    .. math::
-      g_t &\leftarrow \pm g_t + weight\_decay \cdot p_t \\
-      nu_t &= alpha \cdot nu_{t-1} + (1 - alpha) \cdot g_t^2, \qquad nu_0 = initial\_scale \\
-      b_t &= momentum \cdot b_{t-1} + g_t / (\sqrt{nu_t} + eps), \qquad p_{t+1} = p_t - lr_t \cdot b_t
-
-    PyTorch's, with an initial value and Nesterov's momentum from optax. Differs on purpose: the centered variance is
-    computed without cancellation. ``nesterov`` without momentum raises.
+    The rule of :func:`pytorch` for real parameters, with optax's ``initial_scale`` and ``nesterov``. ``nesterov``
+    without momentum changes nothing.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the root, at least 0.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off; TorchOpt writes 0.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
       initial_scale: what the mean square starts from, at least 0.
       nesterov: take the momentum step once more beyond the buffer.
@@ -109,22 +106,23 @@ def torchopt(
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
 
     Raises:
-      ValueError: a number is out of its range, or an option has no meaning without another.
+      ValueError: a number is out of its range.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> tx = torchopt(lr=0.01, momentum=0.9)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> tx = torchopt(lr=0.01, momentum=0.9, nesterov=True)
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
-      -0.1
+      -0.19
 
     Source:
       metaopt/torchopt 0.7.3: torchopt/alias/rmsprop.py, torchopt/transform/.
     """
-    tx = rule(
+    tx = rmsprop(
         lr,
         alpha,
         eps=eps,
+        eps_in_sqrt=False,
         centered=centered,
         initial_scale=initial_scale,
         momentum=momentum,
@@ -135,7 +133,7 @@ def torchopt(
     return chain(optax.scale(-1.0) if maximize else None, tx)
 
 
-@dialect("outside", "L2", centered="never", buffer="never", words=TORCH)
+@dialect("outside", "L2", refused=("momentum", "centered"), words=TORCH)
 def bitsandbytes(
     lr: optax.ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
@@ -144,76 +142,62 @@ def bitsandbytes(
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``bitsandbytes.optim.RMSprop32bit`` under its own arguments.
+    r"""``bitsandbytes.optim.RMSprop32bit`` with its own arguments.
 
-    .. math::
-      g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
-      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
-      p_{t+1} &= p_t - lr_t \cdot g_t / (\sqrt{v_t} + eps)
-
-    bitsandbytes accepts ``momentum`` and silently ignores it; this raises, as both do for ``centered``. Its 8-bit
-    kernel for CUDA lets the weight decay into the mean square alone, a bug that is not reproduced. The arguments of its
-    storage and ``args`` do not change the rule and are not taken.
+    The rule of :func:`pytorch` for real parameters, without momentum and without a centered form. bitsandbytes ignores
+    ``momentum`` silently and raises for ``centered``; here both raise. Its 8-bit kernel for CUDA adds the weight decay
+    to the mean square alone, a bug that is not reproduced. The arguments of its storage and ``args`` do not change the
+    rule and are no arguments here.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1). bitsandbytes refuses 0.
       eps: added to the root, at least 0.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
-      momentum: 0; bitsandbytes has no buffer for it.
-      centered: False; bitsandbytes has no centered form.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off; bitsandbytes
+        writes 0.
+      momentum: ``None``.
+      centered: False.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
 
     Raises:
-      ValueError: a number is out of its range, or ``momentum`` or ``centered`` is asked for.
+      ValueError: a number is out of its range, or ``momentum`` or ``centered`` is set.
 
     Example:
       >>> import jax.numpy as jnp
       >>> tx = bitsandbytes(lr=0.01)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.1
 
     Source:
       bitsandbytes-foundation/bitsandbytes 0.50.2: bitsandbytes/optim/rmsprop.py, bitsandbytes/optim/optimizer.py.
     """
-    refuse("bitsandbytes", momentum=momentum, centered=centered)
-    return rule(
-        lr,
-        alpha,
-        eps=eps,
-        l2=weight_decay,
-    )
+    return rmsprop(lr, alpha, eps=eps, eps_in_sqrt=False, l2=weight_decay)
 
 
 @dialect("outside", "L2", lr_in_momentum=False, words=TORCH | {"epsilon": "eps"})
 def burn(
     lr: optax.ScalarOrSchedule,
     alpha: Number = 0.99,
-    momentum: Number = 0.9,
+    momentum: Number | None = 0.9,
     epsilon: Number = 1e-5,
     centered: bool = False,
     weight_decay: optax.ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``burn::optim::RmsProp`` under the names of its configuration.
+    r"""``burn::optim::RmsProp`` with the arguments of its configuration.
 
-    .. math::
-      g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
-      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
-      b_t &= momentum \cdot b_{t-1} + g_t / (\sqrt{v_t} + epsilon), \qquad p_{t+1} = p_t - lr_t \cdot b_t
-
-    PyTorch's rule with other defaults: momentum is 0.9, where PyTorch's is 0. Differs on purpose: the centered
-    variance is computed without cancellation. ``grad_clipping`` is a link before this one.
+    The rule of :func:`pytorch` for real parameters, with momentum by default; ``epsilon`` is PyTorch's ``eps``.
+    ``grad_clipping`` is a link before this transformation.
 
     Args:
       lr: at least 0; a number or a schedule. Burn takes it at every step.
       alpha: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      momentum: in [0, 1); ``None`` is off.
       epsilon: added to the root, at least 0.
       centered: divide by the standard deviation of the gradients.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0. ``None`` is off.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
@@ -224,17 +208,18 @@ def burn(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = burn(lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.99995
 
     Source:
       tracel-ai/burn 0.22.0-pre.2: crates/burn-optim/src/optim/rmsprop.rs.
     """
-    return rule(
+    return rmsprop(
         lr,
         alpha,
         eps=epsilon,
+        eps_in_sqrt=False,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
@@ -251,21 +236,16 @@ def candle_optimisers(
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``candle_optimisers::rmsprop::ParamsRMSprop`` under its own names; candle itself has none.
+    r"""``candle_optimisers::rmsprop::ParamsRMSprop`` with its own arguments; candle itself has no RMSprop.
 
-    .. math::
-      g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
-      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
-      b_t &= momentum \cdot b_{t-1} + g_t / (\sqrt{v_t} + eps), \qquad p_{t+1} = p_t - lr_t \cdot b_t
-
-    PyTorch's rule. Differs on purpose: the centered variance is computed without cancellation.
+    The rule and the defaults of :func:`pytorch` for real parameters.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the root, at least 0.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0. ``None`` is off.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
 
     Returns:
@@ -277,17 +257,18 @@ def candle_optimisers(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = candle_optimisers(lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -1.0
 
     Source:
       KGrewal1/optimisers 0.6.0: src/rmsprop.rs.
     """
-    return rule(
+    return rmsprop(
         lr,
         alpha,
         eps=eps,
+        eps_in_sqrt=False,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
@@ -313,20 +294,20 @@ def torch7(
     weightDecay: optax.ScalarOrSchedule | None = None,
     initialMean: Number = 0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``optim.rmsprop`` of Lua's Torch7 under the names of its configuration.
+    r"""``optim.rmsprop`` of Lua's Torch7 with the arguments of its configuration.
 
     .. math::
       g_t &\leftarrow g_t + weightDecay \cdot p_t \\
       m_t &= alpha \cdot m_{t-1} + (1 - alpha) \cdot g_t^2, \qquad m_0 = initialMean \\
       p_{t+1} &= p_t - learningRate_t \cdot g_t / (\sqrt{m_t} + epsilon)
 
-    From June to September 2016 the mean square started from 1: ``initialMean=1``.
+    From June to September 2016 the mean square started from 1: pass ``initialMean=1``.
 
     Args:
       learningRate: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       epsilon: added to the root, at least 0.
-      weightDecay: L2 penalty, added to the gradient as ``weightDecay·p``, at least 0.
+      weightDecay: at least 0; ``weightDecay·p`` is added to the gradient (L2). ``None`` is off; Torch7 writes 0.
       initialMean: what the mean square starts from, at least 0.
 
     Returns:
@@ -338,27 +319,21 @@ def torch7(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = torch7(learningRate=0.01)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.1
 
     Source:
       torch/optim a5ceed7: rmsprop.lua.
     """
-    return rule(
-        learningRate,
-        alpha,
-        eps=epsilon,
-        initial_scale=initialMean,
-        l2=weightDecay,
-    )
+    return rmsprop(learningRate, alpha, eps=epsilon, eps_in_sqrt=False, initial_scale=initialMean, l2=weightDecay)
 
 
 @dialect("outside", words={"lr": "learning_rate", "alpha": "decay"})
 def jittor(
     lr: optax.ScalarOrSchedule = 1e-2, eps: Number = 1e-8, alpha: Number = 0.99
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``jittor.optim.RMSprop`` under its own arguments.
+    r"""``jittor.optim.RMSprop`` with its own arguments.
 
     .. math::
       v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
@@ -378,25 +353,23 @@ def jittor(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = jittor(lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -1.0
 
     Source:
       Jittor/jittor 1.3.11.0: python/jittor/optim.py.
     """
-    return rule(lr, alpha, eps=eps)
+    return rmsprop(lr, alpha, eps=eps, eps_in_sqrt=False)
 
 
 @dialect("outside", words={"alpha": "decay"})
 def mlx(
     learning_rate: optax.ScalarOrSchedule, alpha: Number = 0.99, eps: Number = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``mlx.optimizers.RMSprop`` under its own arguments.
+    r"""``mlx.optimizers.RMSprop`` with its own arguments.
 
-    .. math::
-      v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
-      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{v_t} + eps)
+    The rule of :func:`jittor`, whose ``lr`` is ``learning_rate`` here and has no default.
 
     Args:
       learning_rate: at least 0; a number or a schedule.
@@ -412,11 +385,11 @@ def mlx(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = mlx(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -1.0
 
     Source:
       ml-explore/mlx 0.32.4: python/mlx/optimizers/optimizers.py.
     """
-    return rule(learning_rate, alpha, eps=eps)
+    return rmsprop(learning_rate, alpha, eps=eps, eps_in_sqrt=False)

@@ -1,4 +1,4 @@
-"""TensorFlow's place of epsilon in PyTorch's clothes."""
+"""PyTorch optimizers with epsilon where TensorFlow has it, under the root."""
 
 from typing import Any
 
@@ -9,13 +9,11 @@ import optax
 from rmsprop_optax import _numbers
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._numbers import needs
-from rmsprop_optax._rmsprop import rule
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number
 from rmsprop_optax.dialects._dialect import dialect
-from rmsprop_optax.dialects._links import (
-    TORCH,
-)
+from rmsprop_optax.dialects._links import TORCH
 
 
 @dialect("inside", "L2", "decoupled", initial="1", words=TORCH)
@@ -33,7 +31,7 @@ def timm(
     *,
     max_lr: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``timm.optim.RMSpropTF`` under its own arguments.
+    r"""``timm.optim.RMSpropTF`` with its own arguments.
 
     .. math::
       g_t &\leftarrow g_t + weight\_decay \cdot p_t \quad \text{or} \quad
@@ -41,29 +39,31 @@ def timm(
       v_t &= v_{t-1} + (1 - alpha) \cdot (g_t^2 - v_{t-1}), \qquad v_0 = 1 \\
       b_t &= momentum \cdot b_{t-1} + lr_t \cdot g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - b_t
 
-    Differs on purpose: the centered variance is computed without cancellation, and statistics are float32 or wider.
-    ``foreach`` does not change the rule and is not taken.
+    With ``lr_in_momentum=False`` the learning rate multiplies the buffer instead, as in PyTorch. Deviations: the
+    centered variance never turns negative; statistics are float32 or wider. ``foreach`` does not change the rule and is
+    no argument here.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the mean square under the root, at least 0.
-      weight_decay: at least 0, as L2 penalty or decoupled.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      weight_decay: at least 0, L2 or decoupled. ``None`` is off; timm writes 0.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
-      decoupled_decay: decay the parameters themselves and leave the gradient alone.
-      corrected_weight_decay: decouple with ``lr²/max_lr`` instead of ``lr``.
+      decoupled_decay: decay the parameters themselves instead of the gradient.
+      corrected_weight_decay: decay by ``lr²/max_lr`` instead of ``lr``.
       lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow) or after it (PyTorch).
-      caution: take only the entries of the step that agree with the gradient's sign, scaled up for the ones left out,
-        as in arXiv:2411.16085; the buffer keeps all.
-      max_lr: the rate that timm remembers from its constructor for ``corrected_weight_decay``; ``lr`` itself where that
-        is a Python number, else it must be given.
+      caution: drop the entries of the step whose sign differs from the gradient's and scale the others up, as in
+        arXiv:2411.16085. The buffer keeps all entries.
+      max_lr: the rate that timm's constructor got, above 0, for ``corrected_weight_decay``. ``None`` is ``lr``, which
+        must then be a Python number.
 
     Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, between the two places of the weight decay.
+      A transformation as :func:`rmsprop_optax.rmsprop` returns it, with the weight decay before or after it.
 
     Raises:
-      ValueError: a number is out of its range, or an option has no meaning without another (timm ignores it).
+      ValueError: a number is out of its range, or an option is set while the option it depends on is off (timm
+        ignores it).
 
     Example:
       >>> import jax.numpy as jnp
@@ -78,10 +78,10 @@ def timm(
     needs("caution", caution, "momentum", momentum)
     needs("corrected_weight_decay", corrected_weight_decay, "decoupled_decay", decoupled_decay)
     needs("max_lr", max_lr is not None, "corrected_weight_decay", corrected_weight_decay)
-    tx = rule(
+    tx = rmsprop(
         lr,
         alpha,
-        eps_root=eps,
+        eps=eps,
         initial_scale=1.0,
         centered=centered,
         momentum=momentum,
@@ -92,17 +92,17 @@ def timm(
     return chain(
         add_weight_decay(coupled),
         _cautious(tx) if caution else tx,
-        # The updates of the rule descend already, so the decay comes with their sign.
+        # The updates of the rule have their sign already, so the decay gets it here.
         add_weight_decay(decoupled, times=(-1.0, *rates)),
     )
 
 
 def _max_lr(lr: Any, max_lr: Any) -> Any:
-    """The rate that timm's constructor would have got."""
+    """The rate that timm's constructor got."""
     if max_lr is None and not isinstance(lr, float):
         raise ValueError(
-            "corrected_weight_decay needs max_lr beside an lr that changes, got max_lr=None: give the rate that timm's "
-            "constructor would have got."
+            "corrected_weight_decay needs max_lr beside an lr that changes, got max_lr=None: pass the rate that timm's "
+            "constructor got."
         )
     max_lr = lr if max_lr is None else max_lr
     if isinstance(max_lr, float) and max_lr == 0:
@@ -111,7 +111,7 @@ def _max_lr(lr: Any, max_lr: Any) -> Any:
 
 
 def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """Of a descending update keep the entries that go against the gradient, and keep their mean size."""
+    """Keep the entries of a descending update that oppose the gradient, and scale them up to the old mean size."""
 
     def keep(u: Any, g: Any) -> Any:
         if u is None:
@@ -136,23 +136,23 @@ def sb3(
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``stable_baselines3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike`` under its own arguments.
+    r"""``stable_baselines3.common.sb2_compat.rmsprop_tf_like.RMSpropTFLike`` with its own arguments.
 
     .. math::
       g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
       v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2, \qquad v_0 = 1 \\
       b_t &= momentum \cdot b_{t-1} + g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - lr_t \cdot b_t
 
-    TensorFlow's initial value and place of epsilon in PyTorch's optimizer. The learning rate stays behind the buffer,
-    so with momentum and a schedule it is neither TensorFlow's nor timm's. Differs on purpose: the centered variance is
-    computed without cancellation.
+    The initial value and the place of epsilon are TensorFlow's, the rest is PyTorch's. The learning rate comes after
+    the buffer, so with momentum and a schedule the steps are neither TensorFlow's nor timm's.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the mean square under the root, at least 0.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off; Stable-Baselines3
+        writes 0.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
 
     Returns:
@@ -164,17 +164,17 @@ def sb3(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = sb3(lr=0.01, momentum=0.9)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.01971
 
     Source:
       DLR-RM/stable-baselines3 2.9.2: stable_baselines3/common/sb2_compat/rmsprop_tf_like.py.
     """
-    return rule(
+    return rmsprop(
         lr,
         alpha,
-        eps_root=eps,
+        eps=eps,
         initial_scale=1.0,
         centered=centered,
         momentum=momentum,
@@ -192,22 +192,22 @@ def pfrl(
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``pfrl.optimizers.RMSpropEpsInsideSqrt`` under its own arguments.
+    r"""``pfrl.optimizers.RMSpropEpsInsideSqrt`` with its own arguments.
 
     .. math::
       g_t &\leftarrow g_t + weight\_decay \cdot p_t \\
       v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g_t^2 \\
       b_t &= momentum \cdot b_{t-1} + g_t / \sqrt{v_t + eps}, \qquad p_{t+1} = p_t - lr_t \cdot b_t
 
-    PyTorch's, with epsilon under the root. Differs on purpose: the centered variance is computed without cancellation.
-    ``SharedRMSpropEpsInsideSqrt`` is the same rule with statistics that several processes share.
+    The rule of :func:`sb3` with a mean square that starts from 0. ``SharedRMSpropEpsInsideSqrt`` is the same rule with
+    statistics that several processes share.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the mean square under the root, at least 0.
-      weight_decay: L2 penalty, added to the gradient as ``weight_decay·p``, at least 0.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      weight_decay: at least 0; ``weight_decay·p`` is added to the gradient (L2). ``None`` is off; PFRL writes 0.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
 
     Returns:
@@ -219,17 +219,17 @@ def pfrl(
     Example:
       >>> import jax.numpy as jnp
       >>> tx = pfrl(lr=0.01, momentum=0.9)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.1
 
     Source:
       pfnet/pfrl 0.4.0: pfrl/optimizers/rmsprop_eps_inside_sqrt.py.
     """
-    return rule(
+    return rmsprop(
         lr,
         alpha,
-        eps_root=eps,
+        eps=eps,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
@@ -248,7 +248,7 @@ def dfdx(
     *,
     decoupled: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``dfdx::nn::optim::RMSprop`` under the names of ``RMSpropConfig``.
+    r"""``dfdx::nn::optim::RMSprop`` with the arguments of ``RMSpropConfig``.
 
     .. math::
       g_t &\leftarrow g_t + weight\_decay \cdot p_t \qquad \text{(L2)} \\
@@ -256,29 +256,28 @@ def dfdx(
       b_t &= momentum \cdot b_{t-1} + g_t / \sqrt{v_t + eps} \\
       p_{t+1} &= p_t - lr_t \cdot b_t - lr_t \cdot weight\_decay \cdot p_t \qquad \text{(decoupled)}
 
-    TensorFlow's initial value and place of epsilon with PyTorch's momentum. In dfdx the mean square of an array that
-    gets its first gradient later than others starts from 0, a slip that is not reproduced. Differs on purpose: the
-    centered variance is computed without cancellation.
+    The rule of :func:`sb3`, with decoupled weight decay as an option. In dfdx the mean square of an array starts from 0
+    if its first gradient comes later than that of other arrays, a bug that is not reproduced.
 
     Args:
       lr: at least 0; a number or a schedule.
       alpha: the weight of the old mean square, in [0, 1).
       eps: added to the mean square under the root, at least 0.
-      momentum: in [0, 1); ``None`` or 0 has no buffer.
+      momentum: in [0, 1); ``None`` is off.
       centered: divide by the standard deviation of the gradients.
-      weight_decay: at least 0; ``None`` is off.
+      weight_decay: at least 0, L2 or decoupled; ``None`` is off.
       decoupled: ``WeightDecay::Decoupled`` instead of ``WeightDecay::L2``.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it.
 
     Raises:
-      ValueError: a number is out of its range, or ``decoupled`` comes without ``weight_decay``.
+      ValueError: a number is out of its range, or ``decoupled`` is set without ``weight_decay``.
 
     Example:
       >>> import jax.numpy as jnp
       >>> tx = dfdx(lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)), jnp.zeros(1))
+      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
       >>> round(float(updates[0]), 5)
       -0.17541
 
@@ -286,13 +285,14 @@ def dfdx(
       coreylowman/dfdx 0.13.0: dfdx/src/nn/optim/rmsprop.rs, dfdx-core/src/tensor_ops/rmsprop/.
     """
     needs("decoupled", decoupled, "weight_decay", weight_decay)
-    return rule(
+    return rmsprop(
         lr,
         alpha,
-        eps_root=eps,
+        eps=eps,
         initial_scale=1.0,
         centered=centered,
         momentum=momentum,
         lr_in_momentum=False,
-        **({"weight_decay": weight_decay} if decoupled else {"l2": weight_decay}),
+        l2=None if decoupled else weight_decay,
+        weight_decay=weight_decay if decoupled else None,
     )

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import optax
 
-from rmsprop_optax.storage import with_storage
 from rmsprop_optax.interop import bitsandbytes, keras, layout, pytorch
 from rmsprop_optax.interop.slots import Slots, write
+from rmsprop_optax.storage import with_storage
 
 
 class Run(NamedTuple):

@@ -9,14 +9,13 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax as _optax
 
 from rmsprop_optax import _numbers
 from rmsprop_optax._momentum import MomentumState
-from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._paths import nodes
+from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax.interop import slots as _slots
 from rmsprop_optax.interop.slots import Slots
 

@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop_optax import _numbers
-from rmsprop_optax import _formats
+from rmsprop_optax import _formats, _numbers
+from rmsprop_optax._complex import Components, is_components
 from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._momentum import MomentumState
-from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._complex import Components, is_components
 from rmsprop_optax._paths import name_of, named, nodes, some
+from rmsprop_optax._scale import ScaleByRmsState
 
 
 class Slots(NamedTuple):

@@ -2,7 +2,7 @@
 
 import optax
 
-from rmsprop_optax._rmsprop import rmsprop, rule
+from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax.dialects._tensorflow import tf1
 from rmsprop_optax.dialects._torch import pytorch
@@ -40,7 +40,7 @@ def dqn(
     Source:
       kuz/DeepMind-Atari-Deep-Q-Learner 54978fa: dqn/NeuralQLearner.lua, run_gpu.
     """
-    return rule(learning_rate, 0.95, eps_root=for_mean(mean_of, eps=0.01)["eps"], centered=True)
+    return rmsprop(learning_rate, 0.95, for_mean(mean_of, eps=0.01)["eps"], centered=True)
 
 
 @recipe("optax", "lr 0.00025, decay 0.95, epsilon 0.01/32², centered")
@@ -240,10 +240,10 @@ def impala(
     """
     options = for_mean(mean_of, eps=0.1, initial_scale=1.0)
     # The rule of tf1, which has no argument for the initial value.
-    return rule(
+    return rmsprop(
         rate(learning_rate, line(4.8e-4), steps=steps),
         0.99,
-        eps_root=options["eps"],
+        eps=options["eps"],
         initial_scale=options["initial_scale"],
     )
 
