@@ -132,12 +132,16 @@ def _widened(path: Any, u: Any) -> Any:
             f"the update{jax.tree_util.keystr(path)} must be floating-point or complex, got {dtype}: give None for a "
             "parameter that has no gradient."
         )
-    u = jnp.asarray(u)
-    return u.astype(_numbers.wide(u.dtype))
+    u = u if isinstance(u, jax.Array) else jnp.asarray(u)
+    return _as(u, _numbers.wide(u.dtype))
 
 
 def _narrowed(u: Any, wide: Any) -> Any:
-    return u if wide is None else wide.astype(jnp.result_type(u))
+    return u if wide is None else _as(wide, u.dtype if isinstance(u, jax.Array) else jnp.result_type(u))
+
+
+def _as(x: jax.Array, dtype: Any) -> jax.Array:
+    return x if x.dtype == dtype else x.astype(dtype)  # outside jit even a cast to the same dtype takes time
 
 
 def _dtype(what: str, path: Any, x: Any) -> Any:
