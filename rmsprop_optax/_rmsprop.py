@@ -11,12 +11,12 @@ from rmsprop_optax._arguments import checked
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
 from rmsprop_optax._scale import scale_by_rms
-from rmsprop_optax._types import Mask, Number, Storage
+from rmsprop_optax._types import Mask, Number, ScalarOrSchedule, Storage
 
 
 @checked()
 def rmsprop(
-    learning_rate: optax.ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule,
     decay: Number = 0.9,
     eps: Number = 1e-8,
     initial_scale: Number = 0.0,
@@ -28,8 +28,8 @@ def rmsprop(
     *,
     floor: Number | None = None,
     lr_in_momentum: bool = True,
-    l2: optax.ScalarOrSchedule | None = None,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    l2: ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     weight_decay_mask: Mask = None,
     storage: Storage = None,
     momentum_storage: Storage = None,

@@ -3,13 +3,13 @@
 import optax
 
 from rmsprop_optax._rmsprop import rmsprop
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 
 
 @dialect("outside", words={"lr": "learning_rate", "alpha": "decay"})
 def chainer(
-    lr: optax.ScalarOrSchedule = 0.01, alpha: Number = 0.99, eps: Number = 1e-8, eps_inside_sqrt: bool = False
+    lr: ScalarOrSchedule = 0.01, alpha: Number = 0.99, eps: Number = 1e-8, eps_inside_sqrt: bool = False
 ) -> optax.GradientTransformationExtraArgs:
     r"""``chainer.optimizers.RMSprop`` with its own arguments.
 
@@ -47,7 +47,7 @@ def chainer(
 
 @dialect("inside", centered="always", words={"lr": "learning_rate", "alpha": "decay"})
 def chainer_graves(
-    lr: optax.ScalarOrSchedule = 1e-4, alpha: Number = 0.95, momentum: Number | None = 0.9, eps: Number = 1e-4
+    lr: ScalarOrSchedule = 1e-4, alpha: Number = 0.95, momentum: Number | None = 0.9, eps: Number = 1e-4
 ) -> optax.GradientTransformationExtraArgs:
     r"""``chainer.optimizers.RMSpropGraves`` with its own arguments.
 

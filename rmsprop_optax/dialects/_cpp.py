@@ -9,7 +9,7 @@ import optax
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import add_signs, clip, parameters_within
 
@@ -27,11 +27,11 @@ from rmsprop_optax.dialects._links import add_signs, clip, parameters_within
     },
 )
 def caffe(
-    base_lr: optax.ScalarOrSchedule,
+    base_lr: ScalarOrSchedule,
     *,
     rms_decay: Number = 0.99,
     delta: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     regularization_type: str = "L2",
     clip_gradients: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -82,7 +82,7 @@ def caffe(
 
 @dialect("inside", words={"rho": "decay", "clip_threshold": "clip"})
 def dynet(
-    learning_rate: optax.ScalarOrSchedule = 0.1,
+    learning_rate: ScalarOrSchedule = 0.1,
     eps: Number = 1e-20,
     rho: Number = 0.95,
     *,
@@ -123,7 +123,7 @@ def dynet(
 
 
 @dialect("inside", constant="1e-8", words={"alpha": "learning_rate", "mu": "decay"})
-def tiny_dnn(alpha: optax.ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.GradientTransformationExtraArgs:
+def tiny_dnn(alpha: ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.GradientTransformationExtraArgs:
     r"""``tiny_dnn::RMSprop`` with its own arguments: ``alpha`` is the learning rate, ``mu`` the decay.
 
     .. math::
@@ -155,7 +155,7 @@ def tiny_dnn(alpha: optax.ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.G
 
 @dialect("outside", words={"stepSize": "learning_rate", "alpha": "decay", "epsilon": "eps"})
 def ensmallen(
-    stepSize: optax.ScalarOrSchedule = 0.01, *, alpha: Number = 0.99, epsilon: Number = 1e-8
+    stepSize: ScalarOrSchedule = 0.01, *, alpha: Number = 0.99, epsilon: Number = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
     r"""``ens::RMSProp`` of mlpack's ensmallen with its own arguments.
 
@@ -203,7 +203,7 @@ def ensmallen(
 def neon(
     *,
     decay_rate: Number = 0.95,
-    learning_rate: optax.ScalarOrSchedule = 2e-3,
+    learning_rate: ScalarOrSchedule = 2e-3,
     epsilon: Number = 1e-6,
     gradient_clip_norm: Number | None = None,
     gradient_clip_value: Number | None = None,

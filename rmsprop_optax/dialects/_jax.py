@@ -4,14 +4,14 @@ import optax as _optax
 
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import clip
 
 
 @dialect("inside")
 def optax(
-    learning_rate: _optax.ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule,
     decay: Number = 0.9,
     eps: Number = 1e-8,
     initial_scale: Number = 0.0,
@@ -75,7 +75,7 @@ def optax(
 
 @dialect("inside", words={"step_size": "learning_rate", "gamma": "decay"})
 def jax_example(
-    step_size: _optax.ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8
+    step_size: ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8
 ) -> _optax.GradientTransformationExtraArgs:
     r"""``jax.example_libraries.optimizers.rmsprop`` with its own arguments.
 
@@ -111,7 +111,7 @@ def jax_example(
 
 @dialect("inside", words={"step_size": "learning_rate", "gamma": "decay"})
 def jax_example_momentum(
-    step_size: _optax.ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8, momentum: Number | None = 0.9
+    step_size: ScalarOrSchedule, gamma: Number = 0.9, eps: Number = 1e-8, momentum: Number | None = 0.9
 ) -> _optax.GradientTransformationExtraArgs:
     r"""``jax.example_libraries.optimizers.rmsprop_momentum`` with its own arguments.
 
@@ -146,7 +146,7 @@ def jax_example_momentum(
 
 @dialect("outside", words={"beta2": "decay"})
 def flax_optim(
-    learning_rate: _optax.ScalarOrSchedule, beta2: Number = 0.9, eps: Number = 1e-8, centered: bool = False
+    learning_rate: ScalarOrSchedule, beta2: Number = 0.9, eps: Number = 1e-8, centered: bool = False
 ) -> _optax.GradientTransformationExtraArgs:
     r"""``flax.optim.RMSProp``, which Flax 0.6.0 removed, with its own arguments.
 
@@ -184,7 +184,7 @@ def flax_optim(
 
 @dialect("outside", initial="1", words={"gamma": "decay", "clip_grad_norm": "clip"})
 def trax(
-    learning_rate: _optax.ScalarOrSchedule = 0.001,
+    learning_rate: ScalarOrSchedule = 0.001,
     gamma: Number = 0.9,
     eps: Number = 1e-8,
     clip_grad_norm: Number | None = None,

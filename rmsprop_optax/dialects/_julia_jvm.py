@@ -4,14 +4,14 @@ import optax
 
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import by_norm_of_each, clip
 
 
 @dialect("outside", words={"eta": "learning_rate", "rho": "decay", "epsilon": "eps"})
 def optimisers_jl(
-    eta: optax.ScalarOrSchedule = 0.001, rho: Number = 0.9, epsilon: Number = 1e-8, *, centred: bool = False
+    eta: ScalarOrSchedule = 0.001, rho: Number = 0.9, epsilon: Number = 1e-8, *, centred: bool = False
 ) -> optax.GradientTransformationExtraArgs:
     r"""``Optimisers.RMSProp`` with its own arguments; ``epsilon`` is ``ϵ`` in older releases.
 
@@ -48,7 +48,7 @@ def optimisers_jl(
 
 @dialect("inside", words={"lr": "learning_rate", "gclip": "clip", "rho": "decay"})
 def knet(
-    *, lr: optax.ScalarOrSchedule = 0.01, gclip: Number | None = None, rho: Number = 0.9, eps: Number = 1e-6
+    *, lr: ScalarOrSchedule = 0.01, gclip: Number | None = None, rho: Number = 0.9, eps: Number = 1e-6
 ) -> optax.GradientTransformationExtraArgs:
     r"""``Knet.Rmsprop`` with its own arguments.
 
@@ -83,7 +83,7 @@ def knet(
 
 @dialect("outside", initial="epsilon", words={"learningRate": "learning_rate", "rmsDecay": "decay", "epsilon": "eps"})
 def dl4j(
-    learningRate: optax.ScalarOrSchedule = 0.1, rmsDecay: Number = 0.95, epsilon: Number = 1e-8
+    learningRate: ScalarOrSchedule = 0.1, rmsDecay: Number = 0.95, epsilon: Number = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
     r"""``org.nd4j.linalg.learning.config.RmsProp`` with its own arguments.
 

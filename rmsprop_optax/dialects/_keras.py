@@ -4,19 +4,19 @@ import optax
 
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Mask, Number
+from rmsprop_optax._types import Mask, Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import KERAS, by_norm_of_each, clip, inverse_time, parse
 
 
 @dialect("inside", "decoupled", words=KERAS)
 def keras(
-    learning_rate: optax.ScalarOrSchedule = 0.001,
+    learning_rate: ScalarOrSchedule = 0.001,
     rho: Number = 0.9,
     momentum: Number | None = None,
     epsilon: Number = 1e-7,
     centered: bool = False,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     clipnorm: Number | None = None,
     clipvalue: Number | None = None,
     global_clipnorm: Number | None = None,
@@ -91,7 +91,7 @@ def keras(
 
 @dialect("outside, with momentum inside", words=KERAS | {"decay": "time_decay"})
 def tf_keras_legacy(
-    learning_rate: optax.ScalarOrSchedule = 0.001,
+    learning_rate: ScalarOrSchedule = 0.001,
     rho: Number = 0.9,
     momentum: Number | None = None,
     epsilon: Number = 1e-7,
@@ -166,7 +166,7 @@ def tf_keras_legacy(
 
 @dialect("outside", words=KERAS | {"lr": "learning_rate", "decay": "time_decay"})
 def keras2(
-    lr: optax.ScalarOrSchedule = 0.001,
+    lr: ScalarOrSchedule = 0.001,
     rho: Number = 0.9,
     epsilon: Number | None = None,
     decay: Number | None = None,

@@ -10,7 +10,7 @@ from rmsprop_optax._numbers import needs
 from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import clip, parameters_within, parse
 
@@ -29,14 +29,14 @@ from rmsprop_optax.dialects._links import clip, parameters_within, parse
     },
 )
 def mxnet(
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
     gamma1: Number | None = None,
     gamma2: Number | None = 0.9,
     epsilon: Number | None = None,
     centered: bool | None = None,
     clip_weights: Number | None = None,
     *,
-    wd: optax.ScalarOrSchedule | None = None,
+    wd: ScalarOrSchedule | None = None,
     clip_gradient: Number | None = None,
     version: str = "1.9.1",
 ) -> optax.GradientTransformationExtraArgs:

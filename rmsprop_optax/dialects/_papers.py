@@ -3,13 +3,13 @@
 import optax
 
 from rmsprop_optax._rmsprop import rmsprop
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 
 
 @dialect("none")
 def hinton(
-    learning_rate: optax.ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule,
     decay: Number = 0.9,
     *,
     momentum: Number | None = None,
@@ -57,7 +57,7 @@ def hinton(
 
 @dialect("inside", centered="always")
 def graves(
-    learning_rate: optax.ScalarOrSchedule = 1e-4,
+    learning_rate: ScalarOrSchedule = 1e-4,
     decay: Number = 0.95,
     momentum: Number | None = 0.9,
     eps: Number = 1e-4,
@@ -98,9 +98,7 @@ def graves(
 
 
 @dialect("inside", "L2", constant="0.01", centered="always", words={"lr": "learning_rate", "wc": "l2"})
-def dqn(
-    lr: optax.ScalarOrSchedule = 0.01, wc: optax.ScalarOrSchedule | None = None
-) -> optax.GradientTransformationExtraArgs:
+def dqn(lr: ScalarOrSchedule = 0.01, wc: ScalarOrSchedule | None = None) -> optax.GradientTransformationExtraArgs:
     r"""The optimizer of Mnih et al. 2015, ``NeuralQLearner``, with its own arguments.
 
     .. math::

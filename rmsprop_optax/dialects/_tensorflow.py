@@ -11,14 +11,14 @@ from rmsprop_optax._momentum import momentum_buffer
 from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import TORCH
 
 
 @dialect("inside", initial="1", words={"epsilon": "eps"})
 def tf1(
-    learning_rate: optax.ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule,
     decay: Number = 0.9,
     momentum: Number | None = None,
     epsilon: Number = 1e-10,
@@ -73,7 +73,7 @@ def tf1(
 
 @dialect("inside", words={"epsilon": "eps"})
 def sonnet(
-    learning_rate: optax.ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule,
     decay: Number = 0.9,
     momentum: Number | None = None,
     epsilon: Number = 1e-10,
@@ -121,7 +121,7 @@ def sonnet(
     words={"learningRate": "learning_rate", "epsilon": "eps"},
 )
 def tensorflowjs(
-    learningRate: optax.ScalarOrSchedule,
+    learningRate: ScalarOrSchedule,
     decay: Number = 0.9,
     momentum: Number | None = None,
     epsilon: Number = 1e-7,
@@ -190,7 +190,7 @@ def _subtracting(epsilon: Any, inner: optax.GradientTransformation) -> optax.Gra
 
 @dialect("inside", words={"lr": "learning_rate", "epsilon": "eps"})
 def caffe2(
-    lr: optax.ScalarOrSchedule, decay: Number = 0.9, momentum: Number | None = None, epsilon: Number = 1e-5
+    lr: ScalarOrSchedule, decay: Number = 0.9, momentum: Number | None = None, epsilon: Number = 1e-5
 ) -> optax.GradientTransformationExtraArgs:
     r"""The operator ``RmsProp`` of Caffe2 with its own arguments.
 
@@ -225,13 +225,13 @@ def caffe2(
 
 @dialect("inside", "L2", initial="1", words={"epsilon": "eps", "weight_decay": "l2"})
 def mindspore(
-    learning_rate: optax.ScalarOrSchedule = 0.1,
+    learning_rate: ScalarOrSchedule = 0.1,
     decay: Number = 0.9,
     momentum: Number | None = None,
     epsilon: Number = 1e-10,
     *,
     centered: bool = False,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""``mindspore.nn.RMSProp`` with its own arguments.
 
@@ -276,13 +276,13 @@ def mindspore(
 
 @dialect("inside", "L2", words={"rho": "decay", "epsilon": "eps", "weight_decay": "l2"})
 def paddle(
-    learning_rate: optax.ScalarOrSchedule,
+    learning_rate: ScalarOrSchedule,
     rho: Number = 0.95,
     epsilon: Number = 1e-6,
     momentum: Number | None = None,
     centered: bool = False,
     *,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""``paddle.optimizer.RMSProp`` with its own arguments.
 
@@ -331,10 +331,10 @@ def paddle(
 
 @dialect("inside", "L2", refused=("momentum",), words=TORCH)
 def oneflow(
-    lr: optax.ScalarOrSchedule = 1e-3,
+    lr: ScalarOrSchedule = 1e-3,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

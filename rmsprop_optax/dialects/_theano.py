@@ -14,13 +14,13 @@ from rmsprop_optax._numbers import needs
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number, Tree
+from rmsprop_optax._types import Number, ScalarOrSchedule, Tree
 from rmsprop_optax.dialects._dialect import dialect
 
 
 @dialect("inside", words={"rho": "decay", "epsilon": "eps"})
 def lasagne(
-    learning_rate: optax.ScalarOrSchedule = 1.0, rho: Number = 0.9, epsilon: Number = 1e-6
+    learning_rate: ScalarOrSchedule = 1.0, rho: Number = 0.9, epsilon: Number = 1e-6
 ) -> optax.GradientTransformationExtraArgs:
     r"""``lasagne.updates.rmsprop`` with its own arguments.
 
@@ -54,7 +54,7 @@ def lasagne(
 
 @dialect("floor", constant="1/max_scaling", words={"decay_rate": "decay"})
 def blocks(
-    learning_rate: optax.ScalarOrSchedule = 1.0, decay_rate: Number = 0.9, max_scaling: Number = 1e5
+    learning_rate: ScalarOrSchedule = 1.0, decay_rate: Number = 0.9, max_scaling: Number = 1e5
 ) -> optax.GradientTransformationExtraArgs:
     r"""``blocks.algorithms.RMSProp`` with its own arguments.
 
@@ -112,7 +112,7 @@ class AdaptiveStepsState(NamedTuple):
     words={"step_rate": "learning_rate", "step_rate_min": "step_rate", "step_rate_max": "step_rate"},
 )
 def climin(
-    step_rate: optax.ScalarOrSchedule,
+    step_rate: ScalarOrSchedule,
     decay: Number = 0.9,
     momentum: Number | None = None,
     step_adapt: Number | None = None,

@@ -5,17 +5,17 @@ import optax
 from rmsprop_optax._complex import per_component
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import TORCH
 
 
 @dialect("outside", "L2", lr_in_momentum=False, words=TORCH)
 def pytorch(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
     *,
@@ -75,10 +75,10 @@ def pytorch(
 
 @dialect("outside", "L2", lr_in_momentum=False, words=TORCH)
 def torchopt(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
     *,
@@ -135,10 +135,10 @@ def torchopt(
 
 @dialect("outside", "L2", refused=("momentum", "centered"), words=TORCH)
 def bitsandbytes(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -179,12 +179,12 @@ def bitsandbytes(
 
 @dialect("outside", "L2", lr_in_momentum=False, words=TORCH | {"epsilon": "eps"})
 def burn(
-    lr: optax.ScalarOrSchedule,
+    lr: ScalarOrSchedule,
     alpha: Number = 0.99,
     momentum: Number | None = 0.9,
     epsilon: Number = 1e-5,
     centered: bool = False,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""``burn::optim::RmsProp`` with the arguments of its configuration.
 
@@ -229,10 +229,10 @@ def burn(
 
 @dialect("outside", "L2", lr_in_momentum=False, words=TORCH)
 def candle_optimisers(
-    lr: optax.ScalarOrSchedule = 0.01,
+    lr: ScalarOrSchedule = 0.01,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -288,10 +288,10 @@ def candle_optimisers(
     },
 )
 def torch7(
-    learningRate: optax.ScalarOrSchedule = 1e-2,
+    learningRate: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
     epsilon: Number = 1e-8,
-    weightDecay: optax.ScalarOrSchedule | None = None,
+    weightDecay: ScalarOrSchedule | None = None,
     initialMean: Number = 0,
 ) -> optax.GradientTransformationExtraArgs:
     r"""``optim.rmsprop`` of Lua's Torch7 with the arguments of its configuration.
@@ -331,7 +331,7 @@ def torch7(
 
 @dialect("outside", words={"lr": "learning_rate", "alpha": "decay"})
 def jittor(
-    lr: optax.ScalarOrSchedule = 1e-2, eps: Number = 1e-8, alpha: Number = 0.99
+    lr: ScalarOrSchedule = 1e-2, eps: Number = 1e-8, alpha: Number = 0.99
 ) -> optax.GradientTransformationExtraArgs:
     r"""``jittor.optim.RMSprop`` with its own arguments.
 
@@ -365,7 +365,7 @@ def jittor(
 
 @dialect("outside", words={"alpha": "decay"})
 def mlx(
-    learning_rate: optax.ScalarOrSchedule, alpha: Number = 0.99, eps: Number = 1e-8
+    learning_rate: ScalarOrSchedule, alpha: Number = 0.99, eps: Number = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
     r"""``mlx.optimizers.RMSprop`` with its own arguments.
 

@@ -11,17 +11,17 @@ from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._numbers import needs
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Number
+from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import TORCH
 
 
 @dialect("inside", "L2", "decoupled", initial="1", words=TORCH)
 def timm(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.9,
     eps: Number = 1e-10,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
     decoupled_decay: bool = False,
@@ -129,10 +129,10 @@ def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTra
 
 @dialect("inside", "L2", initial="1", lr_in_momentum=False, words=TORCH)
 def sb3(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -185,10 +185,10 @@ def sb3(
 
 @dialect("inside", "L2", lr_in_momentum=False, words=TORCH)
 def pfrl(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.99,
     eps: Number = 1e-8,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     momentum: Number | None = None,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -239,12 +239,12 @@ def pfrl(
 
 @dialect("inside", "L2", "decoupled", initial="1", lr_in_momentum=False, words=TORCH)
 def dfdx(
-    lr: optax.ScalarOrSchedule = 1e-2,
+    lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.9,
     eps: Number = 1e-8,
     momentum: Number | None = None,
     centered: bool = False,
-    weight_decay: optax.ScalarOrSchedule | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     *,
     decoupled: bool = False,
 ) -> optax.GradientTransformationExtraArgs:

@@ -6,7 +6,7 @@ import optax
 
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._tree import chain
-from rmsprop_optax._types import Mask, Number
+from rmsprop_optax._types import Mask, Number, ScalarOrSchedule
 from rmsprop_optax.dialects import _links
 from rmsprop_optax.dialects._tensorflow import tf1
 from rmsprop_optax.dialects._torch import pytorch
@@ -18,7 +18,7 @@ _EFFICIENTNET = "lr 0.016 per 256 images, decay 0.9, momentum 0.9, epsilon 0.001
 
 @recipe("pytorch", "lr 0.00005, decay 0.99, epsilon 1e-8, the critic's weights clamped to ±0.01", clamp="clip")
 def wgan(
-    clamp: Number | None = 0.01, *, learning_rate: optax.ScalarOrSchedule = 5e-5
+    clamp: Number | None = 0.01, *, learning_rate: ScalarOrSchedule = 5e-5
 ) -> optax.GradientTransformationExtraArgs:
     """Wasserstein GAN: PyTorch's defaults at a rate of 0.00005, the critic's weights clamped to ±0.01.
 
@@ -54,7 +54,7 @@ def efficientnet(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """EfficientNet on ImageNet: the rate rises for 5 epochs, then it falls by 3 % every 2.4 epochs since the start.
 
@@ -103,7 +103,7 @@ def mnasnet(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """MnasNet on ImageNet: :func:`efficientnet` in batches of 1024.
 
@@ -143,7 +143,7 @@ def _efficientnet(
     steps_per_epoch: float | None,
     weight_decay_mask: Mask,
     batch_size: float | None,
-    learning_rate: optax.ScalarOrSchedule | None,
+    learning_rate: ScalarOrSchedule | None,
     usual_batch: int,
 ) -> optax.GradientTransformationExtraArgs:
     def schedule(steps_per_epoch: float, batch_size: float = usual_batch) -> optax.Schedule:
@@ -160,7 +160,7 @@ def mobilenet_v2(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """MobileNetV2 of TF-Slim on ImageNet: an epsilon of 1, the rate falls by 2 % every 2.5 epochs.
 
@@ -204,7 +204,7 @@ def mobilenet_v2(
 
 @recipe("pytorch", "lr 0.064, decay 0.9, momentum 0.9, epsilon 0.0316, ×0.973 every 2 epochs, L2 1e-5")
 def mobilenet_v3(
-    steps_per_epoch: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None
+    steps_per_epoch: float | None = None, *, learning_rate: ScalarOrSchedule | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """MobileNetV3 of torchvision on ImageNet: an epsilon of √0.001 beside the root, batches of 8 · 128 images.
 
@@ -250,7 +250,7 @@ def timm_efficientnet(
     *,
     batch_size: float | None = None,
     warmup_epochs: int | None = None,
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """EfficientNet of timm on ImageNet: the numbers of :func:`efficientnet`, but the rate changes between epochs only.
 
@@ -307,7 +307,7 @@ def inception_v3(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Inception v3 on ImageNet by TPU: an epsilon of 1, the rate falls by 6 % every 3 epochs to a ten-thousandth.
 
@@ -350,6 +350,6 @@ def inception_v3(
 
 
 def _tf1(
-    l2: float, mask: Mask, learning_rate: optax.ScalarOrSchedule, epsilon: float
+    l2: float, mask: Mask, learning_rate: ScalarOrSchedule, epsilon: float
 ) -> optax.GradientTransformationExtraArgs:
     return chain(add_weight_decay(l2, mask=mask), tf1(learning_rate, decay=0.9, momentum=0.9, epsilon=epsilon))

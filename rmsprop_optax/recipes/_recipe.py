@@ -11,6 +11,7 @@ import optax
 
 from rmsprop_optax import _docs, _numbers, scaling
 from rmsprop_optax._arguments import checked
+from rmsprop_optax._types import ScalarOrSchedule
 
 P = ParamSpec("P")
 Constructor = Callable[P, optax.GradientTransformationExtraArgs]
@@ -72,8 +73,8 @@ def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -
 
 
 def rate(
-    learning_rate: optax.ScalarOrSchedule | None, schedule: Callable[..., optax.Schedule], **options: float | None
-) -> optax.ScalarOrSchedule:
+    learning_rate: ScalarOrSchedule | None, schedule: Callable[..., optax.Schedule], **options: float | None
+) -> ScalarOrSchedule:
     """The user's learning rate where there is one, and else the source's schedule.
 
     Args:

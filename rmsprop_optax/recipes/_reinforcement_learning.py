@@ -4,6 +4,7 @@ import optax
 
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
+from rmsprop_optax._types import ScalarOrSchedule
 from rmsprop_optax.dialects._tensorflow import tf1
 from rmsprop_optax.dialects._torch import pytorch
 from rmsprop_optax.dialects._torch_like_tf import pfrl
@@ -12,7 +13,7 @@ from rmsprop_optax.recipes._recipe import for_mean, line, rate, recipe
 
 @recipe("dqn", "lr 0.00025, decays 0.95, epsilon 0.01, centered")
 def dqn(
-    *, learning_rate: optax.ScalarOrSchedule = 2.5e-4, mean_of: int | None = None
+    *, learning_rate: ScalarOrSchedule = 2.5e-4, mean_of: int | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """DQN as published in Nature: centered, with an epsilon of 0.01.
 
@@ -44,7 +45,7 @@ def dqn(
 
 
 @recipe("optax", "lr 0.00025, decay 0.95, epsilon 0.01/32², centered")
-def dqn_zoo(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
+def dqn_zoo(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
     """DQN and double Q-learning of DQN Zoo: the steps of :func:`dqn`, from the mean over a batch of 32.
 
     Its gradients are 32 times smaller, so epsilon is 0.01/32²; the gradients of the errors are clipped to ±1/32.
@@ -72,7 +73,7 @@ def dqn_zoo(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.Gradient
 
 
 @recipe("optax", "lr 0.00025, decay 0.95, epsilon 0.00001, centered")
-def dopamine_dqn(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
+def dopamine_dqn(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
     """DQN of Dopamine's JAX agent with ``optimizer='rmsprop'``, whose mean square starts from 0.
 
     The agent's own configuration trains with Adam; these numbers are those of its TensorFlow agent,
@@ -101,7 +102,7 @@ def dopamine_dqn(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.Gra
 
 
 @recipe("tf1", "lr 0.00025, decay 0.95, epsilon 0.00001, centered")
-def dopamine_tf_dqn(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
+def dopamine_tf_dqn(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
     """DQN of Dopamine's TensorFlow agent, whose mean square starts from 1; that of its JAX agent starts from 0.
 
     The loss is the mean of 32 Huber losses.
@@ -130,7 +131,7 @@ def dopamine_tf_dqn(*, learning_rate: optax.ScalarOrSchedule = 2.5e-4) -> optax.
 
 @recipe("pfrl", "lr 0.0007 falling to 0, decay 0.99, epsilon 0.1, norm clipped to 40")
 def a3c(
-    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None, mean_of: int | None = None
+    steps: float | None = None, *, learning_rate: ScalarOrSchedule | None = None, mean_of: int | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """A3C on Atari as PFRL reproduces it: an epsilon of 0.1, gradients clipped to a norm of 40, the rate falls to 0.
 
@@ -170,7 +171,7 @@ def a3c(
 
 @recipe("tf1", "lr 0.0007 falling to 0, decay 0.99, epsilon 0.00001, norm clipped to 0.5")
 def a2c(
-    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None
+    steps: float | None = None, *, learning_rate: ScalarOrSchedule | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """A2C of OpenAI Baselines: gradients clipped to a norm of 0.5, the rate falls to 0.
 
@@ -207,7 +208,7 @@ def a2c(
 
 @recipe("tf1", "lr 0.00048 falling to 0, decay 0.99, epsilon 0.1")
 def impala(
-    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None, mean_of: int | None = None
+    steps: float | None = None, *, learning_rate: ScalarOrSchedule | None = None, mean_of: int | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """IMPALA by its authors, in TensorFlow: an epsilon of 0.1 under the root, the rate falls to 0.
 
@@ -250,7 +251,7 @@ def impala(
 
 @recipe("pytorch", "lr 0.00048 falling to 0, decay 0.99, epsilon 0.01, norm clipped to 40")
 def impala_torch(
-    steps: float | None = None, *, learning_rate: optax.ScalarOrSchedule | None = None, mean_of: int | None = None
+    steps: float | None = None, *, learning_rate: ScalarOrSchedule | None = None, mean_of: int | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """IMPALA of TorchBeast: an epsilon of 0.01 beside the root, gradients clipped to a norm of 40, the rate falls to 0.
 
@@ -287,7 +288,7 @@ def impala_torch(
 
 
 @recipe("pytorch", "lr 0.0005, decay 0.99, epsilon 0.00001, norm clipped to 10")
-def pymarl(*, learning_rate: optax.ScalarOrSchedule = 5e-4) -> optax.GradientTransformationExtraArgs:
+def pymarl(*, learning_rate: ScalarOrSchedule = 5e-4) -> optax.GradientTransformationExtraArgs:
     """QMIX, VDN, COMA and QTRAN on StarCraft: gradients clipped to a norm of 10.
 
     COMA's agents and its critic each have an optimizer of their own. The loss is a mean.

@@ -3,6 +3,7 @@
 import optax
 
 from rmsprop_optax._tree import chain
+from rmsprop_optax._types import ScalarOrSchedule
 from rmsprop_optax.dialects import _papers
 from rmsprop_optax.dialects._torch import torch7
 from rmsprop_optax.recipes._recipe import for_mean, rate, recipe, stairs
@@ -12,7 +13,7 @@ from rmsprop_optax.recipes._recipe import for_mean, rate, recipe, stairs
 def char_rnn(
     steps_per_epoch: float | None = None,
     *,
-    learning_rate: optax.ScalarOrSchedule | None = None,
+    learning_rate: ScalarOrSchedule | None = None,
     mean_of: int | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Karpathy's char-rnn: every entry of a gradient clipped to ±5, the rate falls by 3 % an epoch after the first 10.
@@ -55,7 +56,7 @@ def char_rnn(
 
 
 @recipe("graves", "lr 0.0001, decays 0.95, momentum 0.9, epsilon 0.0001, centered")
-def graves(*, learning_rate: optax.ScalarOrSchedule = 1e-4) -> optax.GradientTransformationExtraArgs:
+def graves(*, learning_rate: ScalarOrSchedule = 1e-4) -> optax.GradientTransformationExtraArgs:
     """Graves' handwriting: the numbers of the paper that the dialect has for defaults.
 
     The paper also clips derivatives inside the network.
