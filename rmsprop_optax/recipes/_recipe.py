@@ -96,7 +96,8 @@ def rate(
     for name, parameter in inspect.signature(schedule).parameters.items():
         if name not in given and parameter.default is parameter.empty:
             raise TypeError(f"{name} must be given, or a learning_rate of your own; {name}: {_MENDS[name]}.")
-    return schedule(**{name: _check(name, value) for name, value in given.items()})
+    found: ScalarOrSchedule = schedule(**{name: _check(name, value) for name, value in given.items()})
+    return found
 
 
 def line(rate: float) -> Callable[[float], optax.Schedule]:
