@@ -1,4 +1,4 @@
-"""What notebook 4 says."""
+"""The statements of ``notebooks/4_memory_and_scale.ipynb`` about its numbers."""
 
 import numpy as np
 import pytest
