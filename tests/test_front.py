@@ -30,7 +30,8 @@ def test_the_centered_form_stays_finite():
     for g in np.float64(np.float32(gradients)):
         variance = 0.9 * (variance + 0.1 * (g - mean) ** 2)
         mean += 0.1 * (g - mean)
-    assert steps["rmsprop_optax"][-1] == pytest.approx(gradients[-1] / np.sqrt(variance + 1e-8), rel=1e-5)
+    # A float32 mean m is off by up to 3e-8·m, which at noise s makes the root off by up to 1e-5 + 3e-7·m/s.
+    assert steps["rmsprop_optax"][-1] == pytest.approx(gradients[-1] / np.sqrt(variance + 1e-8), rel=1e-5 + 3e-7 * 1e4)
     if version("optax") == "0.2.8":
         assert np.isnan(steps["optax.rmsprop"]).any()
 

@@ -49,7 +49,7 @@ def test_the_ten_gradients_sum_to_zero():
 
 def test_with_decay_zero_rmsprop_is_the_sign():
     gradients = np.random.default_rng(0).normal(size=100)
-    np.testing.assert_allclose(updates(rmsprop(0.5, 0.0, eps_root=0.0), gradients), -0.5 * np.sign(gradients), rtol=ULP)
+    np.testing.assert_allclose(updates(rmsprop(0.5, 0.0, eps=0.0), gradients), -0.5 * np.sign(gradients), rtol=ULP)
 
 
 def test_digits_are_split_without_overlap():

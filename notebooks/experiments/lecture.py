@@ -73,7 +73,7 @@ def jump_divided(learning_rate: Rate, decay: Rate = 0.9) -> optax.GradientTransf
       learning_rate: a number.
       decay: of the mean square.
     """
-    squares = scale_by_rms(decay, eps_root=0.0)
+    squares = scale_by_rms(decay, eps=0.0)
 
     def init(params: Any) -> dict[str, Any]:
         return {"squares": squares.init(params), "trace": jax.tree.map(jnp.zeros_like, params)}
@@ -98,7 +98,7 @@ EXTENSIONS: dict[str, Make] = {
     "momentum": lambda rate: dialects.hinton(rate, momentum=MOMENTUM),
     "Nesterov, correction divided": lambda rate: dialects.hinton(rate, momentum=MOMENTUM, nesterov=True),
     "Nesterov, jump divided": jump_divided,
-    "gains": lambda rate: optax.chain(scale_by_rms(eps_root=0.0), scale_by_gains(), optax.scale_by_learning_rate(rate)),
+    "gains": lambda rate: optax.chain(scale_by_rms(eps=0.0), scale_by_gains(), optax.scale_by_learning_rate(rate)),
 }
 """The lecture's further developments of RMSprop, and SGD with momentum, as functions of the learning rate."""
 
@@ -303,7 +303,7 @@ def drift(decays: tuple[float, ...] = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 0.995), *
     half = 10 * (count // 2)
 
     def one(decay: jax.Array, gradients: jax.Array) -> jax.Array:
-        tx = rmsprop(1.0, decay, eps_root=0.0, initial_value=ms)
+        tx = rmsprop(1.0, decay, eps=0.0, initial_scale=ms)
         w = descend(tx, _own, _float32(0.0), gradients)
         return (w[half - 1] - w[-1]) / (count - count // 2)
 
@@ -373,7 +373,7 @@ def divisors(gradients: np.ndarray, decays: tuple[float, ...] = (0.9, 0.99)) -> 
             del params, gradient, update
             return jnp.sqrt(optax.tree.get(state, "nu"))
 
-        tx = scale_by_rms(decay, eps_root=0.0)
+        tx = scale_by_rms(decay, eps=0.0)
         return np.asarray(descend(tx, _own, jnp.zeros_like(gradients[0]), jnp.asarray(gradients), look))
 
     return {"|g|": np.abs(gradients)} | {f"RMSprop {decay}": roots(decay) for decay in decays}

@@ -37,7 +37,7 @@ def streams(momentum: float = 0.0) -> dict[str, dict[str, np.ndarray]]:
     Returns:
       Dialect → weight → its start minus its value after each step.
     """
-    names = [name for name, row in dialects.TABLE.items() if not (momentum and row.momentum.startswith("no buffer"))]
+    names = [name for name, row in dialects.TABLE.items() if not momentum or row.buffer == "option"]
     moved: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
     for row in differences.movements(names, momentum=momentum):
         moved[row["dialect"]][row["weight"]] = row["movement"]
@@ -273,7 +273,7 @@ Q_LEARNERS: dict[str, Make] = {
     "as published": dialects.dqn,
     "optax, centered": lambda lr: optax.rmsprop(lr, decay=0.95, eps=0.01, centered=True),
     "PyTorch, centered": lambda lr: dialects.pytorch(lr, 0.95, 0.01, centered=True),
-    "not centered": lambda lr: rmsprop(lr, 0.95, eps_root=0.01),
+    "not centered": lambda lr: rmsprop(lr, 0.95, 0.01),
     "momentum 0.95": lambda lr: dialects.pytorch(lr, 0.95, 0.01, momentum=0.95),
     "mean of the batch": lambda lr: optax.chain(optax.scale(1 / 32), dialects.dqn(lr)),
 }
@@ -380,7 +380,7 @@ def centered(name: str, decay: float, eps: float) -> optax.GradientTransformatio
     """Return the centered form at DQN's rate: of optax for "optax", otherwise :func:`rmsprop_optax.rmsprop`."""
     if name == "optax":
         return optax.rmsprop(2.5e-4, decay=decay, eps=eps, centered=True)
-    return rmsprop(2.5e-4, decay, eps_root=eps, centered=True)
+    return rmsprop(2.5e-4, decay, eps, centered=True)
 
 
 def compiled(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
-from rmsprop_optax._tree import some
+from rmsprop_optax._paths import some
 
 StrPath: TypeAlias = str | os.PathLike[str]
 

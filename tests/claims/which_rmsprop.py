@@ -28,8 +28,7 @@ def _rule(name):
     row = dialects.TABLE[name]
     if name in ("hinton", "blocks"):  # the floor of blocks is far below the roots of these gradients
         return "no epsilon"
-    eps = row.arguments.eps or "eps"
-    return row.denominator.split(",")[0].replace(eps, "eps"), row.start.replace(eps, "eps")
+    return row.epsilon.partition(",")[0], row.constant, row.centered == "always", row.initial  # without momentum
 
 
 def claim_epsilons_place_shows_where_gradients_are_small(n):
