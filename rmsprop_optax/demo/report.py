@@ -112,8 +112,7 @@ def _is_ours(results: Path) -> bool:
 def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice], runs: Mapping[str, Run]) -> None:
     """Write every epoch of every run as JSON, with the arguments and versions that repeat the run.
 
-    The rates of entries are left out. A number that is not finite is ``null`` in an epoch and a word among the
-    arguments.
+    The rates of entries are left out. A number that is not finite is ``null``.
     """
     results = {
         "written_by": _AUTHOR,
@@ -126,7 +125,7 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
         "device": jax.devices()[0].device_kind,
         "runs": {
             name: {
-                "arguments": {k: _word_or_number(v) for k, v in choices[name].arguments.items()},
+                "arguments": choices[name].arguments,
                 "seconds_per_epoch": seconds_per_epoch(run),
                 "diverged_in_epoch": diverged_in(run),
                 "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items() if k != "rates"} for row in run],
@@ -136,7 +135,3 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
     }
     text = json.dumps(results, indent=2, allow_nan=False, default=str)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _word_or_number(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
