@@ -25,16 +25,17 @@ def one_pass(tx: optax.GradientTransformation) -> optax.GradientTransformationEx
     those of ``tx`` by rounding at most.
 
     Use this function for float32 states. XLA does not fuse kernels that write other dtypes, or that have about twenty
-    inputs and outputs (the centered form with momentum); a step is then slower than without this function. Outside
-    ``jit`` the update runs once per state tree.
+    inputs and outputs (the centered form with Nesterov's momentum, weight decay and bias correction); a step is then
+    slower than without this function. Outside ``jit`` the update runs once per state tree.
 
     The option has three drawbacks:
 
     - XLA reads the option from the environment, for the whole process: it cannot be set for one function.
     - The option is off by default, so XLA tests it less than the rest of the compiler.
-    - With the option, XLA aborts the process when it compiles a program in which two scatters share their indices and
-      updates, as a gradient of indexed arrays can have (github.com/openxla/xla/issues/47367, open in November 2026;
-      reproduced with jax 0.10.2). Compile the whole training step with the option before you rely on it.
+    - With the option, XLA may abort the process when it compiles a program in which two scatters share their indices
+      and updates, as a gradient of indexed arrays can have (github.com/openxla/xla/issues/47367, open in November 2026:
+      such a program aborts with jax 0.10.2 and compiles with 0.12.0.1). Compile the whole training step with the option
+      before you rely on it.
 
     Args:
       tx: an elementwise optimizer, of this package or another. Put transformations that reduce over arrays before it:

@@ -24,6 +24,7 @@ ROWS = {
     "rmsprop": (partial(rmsprop, 1e-3), 0),
     "momentum": (partial(rmsprop, 1e-3, momentum=0.9), 0),
     "centered": (partial(rmsprop, 1e-3, centered=True), 0),
+    "centered, momentum": (partial(rmsprop, 1e-3, centered=True, momentum=0.9), 0),
     "all but centered": (
         partial(rmsprop, 1e-3, momentum=0.9, nesterov=True, l2=1e-4, weight_decay=0.1, bias_correction=True),
         1e-5,
