@@ -36,7 +36,7 @@ def add_weight_decay(
     if weight_decay is None:
         return None
     # A function that optax.inject_hyperparams takes for a schedule arrives as its value, too.
-    if isinstance(mask, bool | jax.Array):
+    if isinstance(mask, int | float | jax.Array):
         raise TypeError(
             f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: leave it out to decay "
             "all, and name a function in static_args of optax.inject_hyperparams."

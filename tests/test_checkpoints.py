@@ -213,10 +213,10 @@ TREES = {
     "names": (
         {"w": (16, 24), "c": (8,), "odd": (3,)},
         {},
-        "it has no 0/c, 1/1/nu/c; it has a superfluous 0/b, 1/1/nu/b.",
+        "it has no 0/c, 1/0/nu/c; it has a superfluous 0/b, 1/0/nu/b.",
     ),
-    "storage": (None, {"storage": "uint8"}, "it has 1/1/nu/b as float32[8], not uint8[8], 1/1/nu/odd as float32"),
-    "momentum": (None, {"momentum": 0.9}, "it has no 1/3/count, 1/3/trace/b, 1/3/trace/odd, 1/3/trace/w"),
+    "storage": (None, {"storage": "uint8"}, "it has 1/0/nu/b as float32[8], not uint8[8], 1/0/nu/odd as float32"),
+    "momentum": (None, {"momentum": 0.9}, "it has no 1/2/count, 1/2/trace/b, 1/2/trace/odd, 1/2/trace/w"),
 }
 
 
@@ -292,7 +292,7 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
     for more, words in {
         "": f"{keras}: it holds a run; --resume",
         "--resume --seed 1": f"{keras}: it holds a run with seed 0, not 1;",
-        "--resume --set momentum=0.9": f"{keras}: it holds a run with momentum 0.0, not 0.9;",
+        "--resume --set momentum=0.9": f"{keras}: it holds a run with momentum None, not 0.9;",
         "--resume --epochs 1": f"--epochs 1: there are 2 in {keras}",
         "--resume --out elsewhere --checkpoint": "expected one argument",
         f"--checkpoint {part / 'results.json'}": "results.json/keras: Not a directory",

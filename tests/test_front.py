@@ -1,4 +1,4 @@
-"""What the figure of the README says."""
+"""The statements of the README's figure."""
 
 import io
 import runpy
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from rmsprop_optax.demo import front
+from experiments import front
 
 
 def test_four_rules_go_four_ways():
@@ -16,9 +16,9 @@ def test_four_rules_go_four_ways():
     pytorch, keras, tf1, sb3 = (steps[name] for name in front.RULES)
     assert pytorch[99] == pytest.approx(0.1 * 3 / (3 + 1), rel=0.01)  # lr / (1 − momentum) · g / (g + eps)
     assert keras[99] == pytest.approx(0.1 * 3 / (9 + 1e3) ** 0.5, rel=0.01)  # the same, g / √(g² + eps)
-    assert pytorch[0] > 10 * keras[0] > 100 * tf1[0]  # beside the root; under it; and the mean square from 1
+    assert pytorch[0] > 10 * keras[0] > 100 * tf1[0]  # epsilon beside the root; under it; and the mean square from 1
     assert tf1[0] == pytest.approx(sb3[0])
-    assert tf1[101] > 5 * sb3[101]  # the old steps go on in the one buffer, and are rescaled by the other
+    assert tf1[101] > 5 * sb3[101]  # the buffer of tf1 holds steps at the old rate, that of sb3 does not
     assert tf1[-1] == pytest.approx(keras[-1], rel=0.01)
 
 
@@ -30,7 +30,8 @@ def test_the_centered_form_stays_finite():
     for g in np.float64(np.float32(gradients)):
         variance = 0.9 * (variance + 0.1 * (g - mean) ** 2)
         mean += 0.1 * (g - mean)
-    assert steps["rmsprop_optax"][-1] == pytest.approx(gradients[-1] / np.sqrt(variance + 1e-8), rel=1e-5)
+    # A float32 mean m is off by up to 3e-8·m, which at noise s makes the root off by up to 1e-5 + 3e-7·m/s.
+    assert steps["rmsprop_optax"][-1] == pytest.approx(gradients[-1] / np.sqrt(variance + 1e-8), rel=1e-5 + 3e-7 * 1e4)
     if version("optax") == "0.2.8":
         assert np.isnan(steps["optax.rmsprop"]).any()
 
@@ -46,7 +47,7 @@ def test_the_figure_has_three_panels(monkeypatch):
     runpy.run_path(front.__file__, run_name="__main__")
     [(picture, path)] = drawn
     assert path == front.PATH
-    marked = np.isnan(front.centered()["optax.rmsprop"]).any()  # NaN has a mark of its own
+    marked = np.isnan(front.centered()["optax.rmsprop"]).any()  # a line of one point marks the NaN
     assert [len(axes.lines) for axes in picture.axes] == [4, 2 + marked, 4]
     assert all(axes.get_xlabel() and axes.get_ylabel() and axes.get_title() for axes in picture.axes)
 

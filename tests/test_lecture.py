@@ -1,12 +1,12 @@
-"""The optimizers and the data of the lecture's experiments; ``claims/why_rmsprop.py`` has what comes out of them."""
+"""The optimizers and the data of ``experiments/lecture.py``; ``claims/why_rmsprop.py`` asserts the results."""
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from experiments import lecture
 from rmsprop_optax import rmsprop
-from rmsprop_optax.demo import lecture
 
 ULP = float(np.finfo(np.float32).eps)
 
@@ -22,7 +22,7 @@ def updates(tx, gradients):
 
 def test_rprop_is_the_papers_with_no_delay():
     steps = updates(lecture.rprop(0.1), [1, 1, 1, -1, -1, -1, 1, -2])
-    # 1.2 while the sign stays, 0.5 and no step when it changes, and no factor after a step left out (iRprop-).
+    # The factor is 1.2 while the sign stays, 0.5 without a step when it changes, and 1 after that (iRprop-).
     expected = [-0.1, -0.12, -0.144, 0, 0.072, 0.0864, 0, 0.0432]
     np.testing.assert_allclose(steps, expected, rtol=4 * ULP, atol=0)
 
@@ -49,11 +49,11 @@ def test_the_ten_gradients_sum_to_zero():
 
 def test_with_decay_zero_rmsprop_is_the_sign():
     gradients = np.random.default_rng(0).normal(size=100)
-    np.testing.assert_allclose(updates(rmsprop(0.5, 0.0, eps_root=0.0), gradients), -0.5 * np.sign(gradients), rtol=ULP)
+    np.testing.assert_allclose(updates(rmsprop(0.5, 0.0, eps=0.0), gradients), -0.5 * np.sign(gradients), rtol=ULP)
 
 
 def test_digits_are_split_without_overlap():
-    parts = lecture.digits()
+    parts = lecture.parts()
     assert {name: len(labels) for name, (_, labels) in parts.items()} == {"train": 1010, "validation": 337, "test": 450}
     images = np.concatenate([np.asarray(x) for x, _ in parts.values()])
     assert len(np.unique(images, axis=0)) == len(images) == 1797
@@ -66,7 +66,7 @@ def test_optimizers_are_the_public_ones():
     for name, other in (("SGD", optax.sgd(0.1)), ("RMSprop", rmsprop(0.1))):
         tx = lecture.OPTIMIZERS[name](0.1)
         np.testing.assert_array_equal(tx.update(g, tx.init(g))[0], other.update(g, other.init(g))[0])
-    # From a sum of 0, the first step of Adagrad is one rate whatever the gradient.
+    # Adagrad starts from a sum of 0, so its first step is one rate long for every gradient.
     tx = lecture.OPTIMIZERS["Adagrad"](0.1)
     np.testing.assert_allclose(tx.update(1e-2 * g, tx.init(g))[0], [-0.1, 0.1], rtol=1e-3)
 
@@ -88,7 +88,7 @@ def test_the_jump_divided_and_its_way_back():
 
 @pytest.mark.parametrize("name", ["momentum", "Nesterov, correction divided", "Nesterov, jump divided"])
 def test_momentum_with_one_gradient_all_along(name):
-    # Where the mean square has settled, the root divides correction and jump alike: each step goes ten rates.
+    # Once the mean square is constant, the root divides correction and jump alike: each step is ten rates long.
     tx = lecture.EXTENSIONS[name](0.1)
 
     def look(w, g, update, state):

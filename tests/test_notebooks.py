@@ -1,7 +1,7 @@
-"""Every notebook runs from a fresh kernel in under a minute, and is kept as such a run leaves it, with its outputs.
+"""Every notebook runs from a fresh kernel in under a minute, and is stored with the outputs of such a run.
 
-What a notebook says about its numbers stands in ``claims/``, in a module of its name: ``NUMBERS`` names variables of
-the notebook, and each function ``claim_…`` is given them after the run.
+``claims/`` has a module for each notebook: ``NUMBERS`` names variables of the notebook, and each function ``claim_…``
+gets their values after the run and asserts a statement of the text.
 """
 
 import importlib
@@ -26,7 +26,7 @@ pytest.register_assert_rewrite("claims")
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SECONDS = 60
 
-# What conftest.py sets is not for a kernel: a reader has one device, and sees the figures.
+# Kernels run without the settings of conftest.py: a reader has one device, and sees the figures.
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("XLA_FLAGS", "MPLBACKEND")}
 PACKAGE = str(Path(rmsprop_optax.__file__).parents[1])
 ENVIRONMENT["PYTHONPATH"] = os.pathsep.join(filter(None, (PACKAGE, os.environ.get("PYTHONPATH"))))
@@ -54,14 +54,14 @@ def test_runs_from_a_fresh_kernel_in_under_a_minute(path, tmp_path):
     client = NotebookClient(notebook, km=kernel, timeout=5 * SECONDS, resources={"metadata": {"path": str(folder)}})
     claims = importlib.import_module(f"claims.{path.stem.partition('_')[2]}")
     handed_over = ", ".join(f"{name!r}: {name}" for name in claims.NUMBERS)
-    both = f"(sum(os.times()[:4]), {{{handed_over}}})"  # of the kernel and of the processes that it started
+    both = f"(sum(os.times()[:4]), {{{handed_over}}})"  # seconds of the kernel and its child processes
     source = f"import os, pickle\nwith open('numbers', 'wb') as file:\n    pickle.dump({both}, file)"
     notebook.cells.append(nbformat.v4.new_code_cell(source))
     start = time.monotonic()
     client.execute(env=ENVIRONMENT, cleanup_kc=True)
     seconds = time.monotonic() - start
     busy, numbers = pickle.loads((folder / "numbers").read_bytes())
-    assert min(seconds, busy) < SECONDS  # where others keep the machine busy, it is not the notebook that takes long
+    assert min(seconds, busy) < SECONDS  # on a busy machine the first is too long
     assert figures(notebook)[:-1] == figures(nbformat.read(path, as_version=4))
     said = [claim for name, claim in vars(claims).items() if name.startswith("claim_")]
     assert said
@@ -70,7 +70,7 @@ def test_runs_from_a_fresh_kernel_in_under_a_minute(path, tmp_path):
 
 
 def figures(notebook):
-    """How many pictures each code cell shows."""
+    """Return the number of pictures of each code cell."""
     return [sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in code_cells(notebook)]
 
 

@@ -1,4 +1,4 @@
-"""With XLA's option for it, a step on a CPU is one kernel an array; in a process of its own, which has the option."""
+"""With an XLA option, a step on a CPU is one kernel an array. A process of its own has the option."""
 
 import json
 import os
@@ -14,15 +14,17 @@ import numpy as np
 import optax
 import pytest
 
-from rmsprop_optax import dialects, one_pass, rmsprop, scale_by_rms
+from rmsprop_optax import dialects, rmsprop, scale_by_rms
+from rmsprop_optax.experimental import one_pass
 
 FLAGS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
 SHAPES = {"w": (512, 257), "b": (3001,)}
-# With Nesterov or a decay, products and sums that the compiler joins differ between the two programs.
+# With Nesterov or weight decay the compiler contracts other products and sums in one program than in the other.
 ROWS = {
     "rmsprop": (partial(rmsprop, 1e-3), 0),
     "momentum": (partial(rmsprop, 1e-3, momentum=0.9), 0),
     "centered": (partial(rmsprop, 1e-3, centered=True), 0),
+    "centered, momentum": (partial(rmsprop, 1e-3, centered=True, momentum=0.9), 0),
     "all but centered": (
         partial(rmsprop, 1e-3, momentum=0.9, nesterov=True, l2=1e-4, weight_decay=0.1, bias_correction=True),
         1e-5,
@@ -149,9 +151,35 @@ def test_outside_jit_numbers_are_arrays():
     assert float(optax.tree.get(state, "nu")["w"]) == pytest.approx(0.4)
 
 
-def test_it_asks_for_the_option():
-    with pytest.raises(ValueError, match=r"needs XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_.* before jax"):
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=false",  # XLA obeys the name and ignores the value
+        "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion_x",
+        "--xla_backend_extra_options=xla_other=xla_cpu_use_multi_output_fusion",
+        "--xla_dump_to=xla_cpu_use_multi_output_fusion",
+    ],
+)
+def test_it_asks_for_the_option(flags, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    with pytest.raises(ValueError, match=r"needs XLA_FLAGS=--xla_backend_extra_options=xla_cpu_use_.* before JAX"):
         one_pass(rmsprop(0.1))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        f"--xla_dump_to=/tmp {FLAGS}",
+        f"{FLAGS}=true",
+        f"{FLAGS},xla_other",
+        f"--xla_backend_extra_options=xla_other=1 {FLAGS}",
+        '--xla_backend_extra_options="xla_other,xla_cpu_use_multi_output_fusion"',
+    ],
+)
+def test_the_option_is_found_among_others(flags, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    one_pass(rmsprop(0.1))
 
 
 @pytest.mark.usefixtures("option")

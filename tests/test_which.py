@@ -1,10 +1,10 @@
-"""The pieces of ``demo/which.py``; what its experiments show is asserted in ``claims/which_rmsprop.py``."""
+"""The pieces of ``experiments/which.py``; ``claims/which_rmsprop.py`` asserts the results."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmsprop_optax.demo import which
+from experiments import which
 
 
 def game(row, ball, paddle):

@@ -1,8 +1,13 @@
-"""A small training run: handwritten digits, a convolutional network in Flax NNX, and the dialects side by side.
+"""A small training that compares dialects: handwritten digits and a convolutional network in Flax NNX.
 
-``python -m rmsprop_optax`` runs it: ``options`` makes the transformations, ``data`` and ``model`` what they train,
-``training`` yields one row of numbers an epoch, ``progress`` shows the rows as they come, ``report`` writes them down.
-``scale`` is a training on many devices to copy from, and ``checkpoints`` saves either. Apart from them: ``front`` draws
-the figure of the README, and ``lecture``, ``which``, ``elsewhere`` and ``memory`` with its ``text`` are the experiments
-of the notebooks. All need the extra: ``pip install 'rmsprop-optax[demo]'``.
+``python -m rmsprop_optax`` runs it:
+
+- ``options`` makes the optimizers from the words of the command line.
+- ``data`` and ``model`` have the images and the network.
+- ``training`` yields one row of numbers an epoch.
+- ``progress`` shows the rows during the run.
+- ``report`` writes them.
+
+Beside it, ``scale`` is a training on many devices to copy from, and ``checkpoints`` saves both trainings. All modules
+need the extra: ``pip install 'rmsprop-optax[demo]'``.
 """

@@ -1,6 +1,6 @@
-"""Checkpoints with Orbax, while the training goes on: a folder of them, each complete or not there.
+"""A folder of checkpoints, written with Orbax while the training continues; each checkpoint is complete or absent.
 
-Orbax is imported where it is used: it takes a second, and most runs save nothing.
+Orbax is imported where it is used: the import takes a second, and most runs save nothing.
 """
 
 import contextlib
@@ -9,24 +9,26 @@ import os
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
-from rmsprop_optax.interop.slots import some
+from rmsprop_optax._paths import some
+
+StrPath: TypeAlias = str | os.PathLike[str]
 
 
 class CheckpointError(ValueError):
-    """What is in a folder is not what was asked for; it stays as it is."""
+    """A folder holds no checkpoint that can be restored. The folder is left unchanged."""
 
 
 class Checkpoint(NamedTuple):
-    """What was saved.
+    """A restored checkpoint.
 
     Attributes:
-      step: its number.
-      tree: arrays, in the structure and with the shardings of what it was restored like.
-      position: what else was saved with it, as JSON has it.
+      step: number of the step.
+      tree: arrays, in the structure and with the shardings of the tree ``like``.
+      position: the JSON value that was saved with the arrays.
     """
 
     step: int
@@ -35,17 +37,17 @@ class Checkpoint(NamedTuple):
 
 
 @contextlib.contextmanager
-def saver(folder: str | os.PathLike | None, *, keep: int = 2) -> Iterator[Callable[..., Any]]:
-    """A function ``save(step, tree, position=None)`` that writes in the background.
+def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., Any]]:
+    """Return a context with a function ``save(step, tree, position=None)`` that writes in the background.
 
-    It returns as soon as the arrays may be donated to the next step, and the position be changed; the next call waits
-    for it, and raises what went wrong, and so does leaving the context. A checkpoint gets its name when all of it is
-    written: a process that dies leaves complete ones, and a temporary folder that the next saver removes. Every process
-    calls it, with one folder that all of them see.
+    ``save`` returns as soon as the next step may take the arrays' memory (donation) and the caller may change the
+    position. The next call, and the end of the context, wait for the write and raise its error. A checkpoint gets its
+    name once it is complete: a process that dies leaves complete checkpoints and a temporary folder, which the next
+    saver removes. With several processes, each calls ``save``, with one folder that all of them see.
 
     Args:
-      folder: where a folder for each step goes, whose name is the step; ``None`` saves nothing.
-      keep: how many of the last ones stay.
+      folder: gets one folder a step, named by the step; ``None`` saves nothing.
+      keep: number of checkpoints to keep, the latest ones.
     """
     if folder is None:
         yield lambda *checkpoint: None
@@ -62,8 +64,8 @@ def saver(folder: str | os.PathLike | None, *, keep: int = 2) -> Iterator[Callab
         )
 
 
-def last(folder: str | os.PathLike) -> int | None:
-    """The step of the last complete checkpoint, or ``None`` if there is none."""
+def last(folder: StrPath) -> int | None:
+    """Return the step of the last complete checkpoint, or ``None`` if there is none."""
     if not Path(folder).is_dir():
         return None
     from orbax.checkpoint import v1 as ocp
@@ -72,32 +74,32 @@ def last(folder: str | os.PathLike) -> int | None:
     return max((checkpoint.step for checkpoint in found), default=None)
 
 
-def position(folder: str | os.PathLike) -> Any:
-    """What was saved beside the arrays of the last complete checkpoint.
+def position(folder: StrPath) -> Any:
+    """Return the position that was saved with the last complete checkpoint.
 
     Raises:
-      CheckpointError: there is none, or it cannot be read.
+      CheckpointError: there is no complete checkpoint, or it cannot be read.
     """
     return _metadata(_last(folder)).custom_metadata["position"]
 
 
-def restore(folder: str | os.PathLike, like: Any) -> Checkpoint:
-    """The last complete checkpoint, bit for bit, on the devices and processes of ``like``, whatever it was saved from.
+def restore(folder: StrPath, like: Any) -> Checkpoint:
+    """Restore the last complete checkpoint bit for bit, with the shardings of ``like``.
 
-    To go on with other options of the optimizer, restore the state of the old one, and hand it with the new one's to
-    :func:`rmsprop_optax.interop.transfer`.
+    The devices and processes may differ from those that saved it. To continue with other options of the optimizer,
+    restore the state of the old optimizer and convert it with :func:`rmsprop_optax.interop.transfer`.
 
     Args:
-      folder: that of a :func:`saver`.
+      folder: of a :func:`saver`.
       like: a tree of arrays, or of ``jax.ShapeDtypeStruct`` with shardings.
 
     Raises:
-      CheckpointError: there is none, it cannot be read, or it is of another tree. The error names the folder and the
-        leaves that differ.
+      CheckpointError: there is no complete checkpoint, it cannot be read, or it has another tree. The message names the
+        folder and the leaves that differ.
     """
     path = _last(folder)
     saved = _metadata(path)
-    # Of some damages Orbax makes no metadata and no error; reading the arrays gives the reason.
+    # For some damaged checkpoints Orbax returns no metadata and raises no error; reading the arrays then raises one.
     if saved.metadata is not None and (wrong := _differences(saved.metadata, like)):
         raise CheckpointError(f"{path} is from another tree: {'; '.join(wrong)}.")
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
@@ -105,7 +107,7 @@ def restore(folder: str | os.PathLike, like: Any) -> Checkpoint:
         return Checkpoint(int(path.name), ocp.load(path, like), saved.custom_metadata["position"])
 
 
-def _last(folder: str | os.PathLike) -> Path:
+def _last(folder: StrPath) -> Path:
     step = last(folder)
     if step is None:
         raise CheckpointError(f"{folder} holds no complete checkpoint.")
@@ -126,7 +128,7 @@ def _readable(path: Path) -> Iterator[Any]:
 
     try:
         yield ocp
-    except Exception as error:  # Orbax and TensorStore raise a dozen kinds
+    except Exception as error:  # Orbax and TensorStore raise about a dozen types
         reason = str(error).partition("[tensorstore_spec")[0].replace(f"{path}/", "")
         raise CheckpointError(
             f"{path} is damaged, or none of these checkpoints ({type(error).__name__}: "

@@ -1,5 +1,6 @@
-"""Scikit-learn's handwritten digits: 1797 grey images of 8 by 8 pixels, part of the package, nothing to download."""
+"""Scikit-learn's handwritten digits: 1797 grey images of 8 by 8 pixels. They come with scikit-learn; no download."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,21 +22,28 @@ class Split(NamedTuple):
     labels: jax.Array
 
 
-def digits() -> tuple[Split, Split]:
-    """The training set of 1437 images and the test set of 360, the same ones in every run.
+def digits(held_out: Sequence[float] = (0.2,), *, standardise: bool = True) -> tuple[Split, ...]:
+    """Return a training set and held-out sets, the same images in every run.
 
-    Each digit has the same share in both. Both are standardised with the training set's mean and deviation: one pair of
-    numbers for all pixels, for some are blank in every image and have no deviation of their own.
+    Every set has the same share of each digit.
+
+    Args:
+      held_out: one fraction for each held-out set, the last set first: ``(0.25, 0.2)`` holds out a quarter of all
+        images, then a fifth of the remaining ones. The default holds out 360 images and leaves 1437 to train.
+      standardise: subtract the training set's mean and divide by its standard deviation, one number each for all
+        pixels, because some pixels are 0 in every image. Otherwise pixels are in [0, 1].
+
+    Returns:
+      The training set first, then the held-out sets: ``train, test`` for the default, ``train, validation, test`` for
+      two fractions.
     """
     pixels, labels = load_digits(return_X_y=True)
-    train_x, test_x, train_y, test_y = train_test_split(
-        pixels.reshape(-1, 8, 8, 1).astype(np.float32),
-        labels.astype(np.int32),
-        test_size=0.2,
-        stratify=labels,
-        random_state=0,
-    )
-    mean, deviation = train_x.mean(), train_x.std()
-    train = Split(jnp.asarray((train_x - mean) / deviation), jnp.asarray(train_y))
-    test = Split(jnp.asarray((test_x - mean) / deviation), jnp.asarray(test_y))
-    return train, test
+    images, labels = (pixels / 16).astype(np.float32).reshape(-1, 8, 8, 1), labels.astype(np.int32)
+    sets: list[tuple[np.ndarray, np.ndarray]] = []
+    for fraction in held_out:
+        images, held_images, labels, held_labels = train_test_split(
+            images, labels, test_size=fraction, stratify=labels, random_state=0
+        )
+        sets.insert(0, (held_images, held_labels))
+    mean, deviation = (images.mean(), images.std()) if standardise else (np.float32(0), np.float32(1))
+    return tuple(Split(jnp.asarray((x - mean) / deviation), jnp.asarray(y)) for x, y in [(images, labels), *sets])

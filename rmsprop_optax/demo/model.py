@@ -1,4 +1,4 @@
-"""The network: two convolutions, two dense layers, 13 706 parameters."""
+"""The network: two convolutions and two dense layers, 13,706 parameters."""
 
 import jax
 from flax import nnx

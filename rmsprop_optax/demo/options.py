@@ -1,4 +1,4 @@
-"""From the words of a command line to transformations: which dialects, and with which arguments."""
+"""Make optimizers from the words of a command line: names of dialects, and their arguments."""
 
 import ast
 import functools
@@ -12,36 +12,41 @@ from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.measure import measured
 
 LEARNING_RATE = 1e-3
-"""For the dialects whose source names none."""
+"""The learning rate of dialects whose source has no default."""
 
 MEASURED_EVERY = 5
-"""Steps from one measure to the next: a step takes less than 5 % longer."""
+"""Steps between two measures; they make a step less than 5 % slower."""
 
 _WORDS = {"true": True, "false": False, "none": None}
 
 
 class UsageError(Exception):
-    """What the user has to change."""
+    """A mistake of the user; the message says what to change."""
 
 
 class Choice(NamedTuple):
-    """A dialect, measured, with all its arguments, the defaults too."""
+    """A dialect with its arguments.
+
+    Attributes:
+      tx: the optimizer, a :func:`rmsprop_optax.measure.measured` one.
+      arguments: all arguments of the dialect, including defaults.
+    """
 
     tx: optax.GradientTransformationExtraArgs
     arguments: dict[str, Any]
 
 
 def choose(names: Iterable[str], settings: Iterable[str]) -> dict[str, Choice]:
-    """The named dialects of :data:`~rmsprop_optax.dialects.TABLE`, each with the settings that are for it.
+    """Return the named dialects of :data:`~rmsprop_optax.dialects.TABLE`, each with its settings.
 
     Args:
-      names: rows of the table; one that is named twice counts once.
-      settings: ``argument=value`` for every dialect, ``dialect.argument=value`` for one; the value is a Python number,
-        or true, false, none in any case, and any text where the default is text. The more special setting wins, of two
-        alike the last.
+      names: rows of the table; a repeated name counts once.
+      settings: ``argument=value`` for every dialect, ``dialect.argument=value`` for one dialect. The value is a Python
+        number, true, false or none in any case, or any text if the default is text. A setting for one dialect
+        overrides a setting for all; otherwise the last one counts.
 
     Raises:
-      UsageError: a setting cannot be read or belongs to no dialect, or a dialect refuses it.
+      UsageError: a setting is malformed, belongs to no dialect, or is refused by a dialect.
 
     Example:
       >>> choose(["tf1", "pytorch"], ["momentum=0.9", "pytorch.lr=0.1"])["pytorch"].arguments["lr"]
@@ -93,5 +98,5 @@ def _build(name: str, settings: dict[str, str]) -> Choice:
 
 @functools.lru_cache(typed=True)
 def _measured(name: str, /, **arguments: Any) -> optax.GradientTransformationExtraArgs:
-    # The same one for the same words, so that what is compiled for it serves the next run of this process.
+    # Equal arguments return the same object, so that the next run in this process reuses the compiled functions.
     return measured(TABLE[name].constructor(**arguments), every=MEASURED_EVERY)

@@ -1,4 +1,4 @@
-"""Rows shown as they come: a bar on a terminal, plain lines in a pipe or a file."""
+"""Show the rows of a run while it trains: a bar on a terminal, plain lines in a pipe or a file."""
 
 import shutil
 import sys
@@ -11,12 +11,12 @@ _BAR = "{desc}  epoch {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}
 
 
 def show(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Iterator[dict[str, float]]:
-    """Yield the rows of one run unchanged, and show each on standard output."""
+    """Show each row of a run on standard output and yield it unchanged."""
     return (_bar if sys.stdout.isatty() else _lines)(label, rows, epochs)
 
 
 def _bar(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Iterator[dict[str, float]]:
-    # Of a terminal that does not tell its size tqdm thinks that it has none, and draws nothing.
+    # If a terminal does not report its size, tqdm takes it for 0 and draws nothing.
     columns, lines = shutil.get_terminal_size()
     with tqdm(total=epochs, desc=label, bar_format=_BAR, file=sys.stdout, ncols=columns, nrows=lines) as bar:
         for row in rows:

@@ -1,4 +1,4 @@
-"""What is left of a run: a table on the screen, and every number in a folder, beside the curves."""
+"""The results of a run: a table on the screen, and every number in a folder, beside the curves."""
 
 import json
 import math
@@ -23,7 +23,7 @@ Run = Sequence[Mapping[str, Any]]
 
 
 def table(runs: Mapping[str, Run]) -> str:
-    """The last row of every run as aligned text, and the seconds that an epoch takes."""
+    """Return the last row of every run, and the seconds of an epoch, as aligned text."""
     lines: list[tuple[str, ...]] = [
         ("dialect", "train loss", "test loss", "train accuracy", "test accuracy", "s/epoch", "")
     ]
@@ -42,27 +42,27 @@ def table(runs: Mapping[str, Run]) -> str:
 
 
 def seconds_per_epoch(run: Run) -> float | None:
-    """The median, without the first epoch, which compiles; ``None`` where there is no second one."""
+    """Return the median over epochs without the first, which compiles; ``None`` for runs of one epoch."""
     later = [row["seconds"] for row in run if row["epoch"] > 1]
     return statistics.median(later) if later else None
 
 
 def diverged_in(run: Run) -> int | None:
-    """The epoch in which a loss stopped being finite."""
+    """Return the first epoch with a loss that is not finite, or ``None``."""
     return next((int(row["epoch"]) for row in run if not math.isfinite(row["train_loss"] + row["test_loss"])), None)
 
 
 def pictures(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where the pictures go: the curves of all dialects, and of each its layers and its rates."""
+    """Return the paths of the pictures: the curves of all dialects, and for each dialect its layers and its rates."""
     own = [f"{kind}-{name}" for name in names for kind in ("layers", "rates")]
     return {name: folder / f"{name}.png" for name in ("curves", *own)}
 
 
 def claim(folder: Path, names: Iterable[str]) -> None:
-    """Make the folder, or find that the results of these dialects can be written to it without loss of anybody's file.
+    """Make the folder, or check that the results of these dialects overwrite no file of another program.
 
     Raises:
-      UsageError: it cannot, with the reason.
+      UsageError: the folder cannot be written to, or has such a file.
     """
     results = folder / "results.json"
     try:
@@ -78,10 +78,10 @@ def claim(folder: Path, names: Iterable[str]) -> None:
 
 
 def claim_checkpoints(folder: Path, run: Mapping[str, Any], *, epochs: int, resume: bool) -> None:
-    """Make the folder, or find that a run may go on from what is in it.
+    """Make the folder, or check that this run can continue from the checkpoints in it.
 
     Raises:
-      UsageError: it may not, with the reason.
+      UsageError: it cannot; the message gives the reason.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,15 +104,15 @@ def claim_checkpoints(folder: Path, run: Mapping[str, Any], *, epochs: int, resu
 
 def _is_ours(results: Path) -> bool:
     try:
-        return json.loads(results.read_bytes())["written_by"] == _AUTHOR
+        return bool(json.loads(results.read_bytes())["written_by"] == _AUTHOR)
     except (ValueError, TypeError, KeyError):
         return False
 
 
 def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice], runs: Mapping[str, Run]) -> None:
-    """Every epoch of every run as JSON, but for the rates of entries, with what it takes to repeat it.
+    """Write every epoch of every run as JSON, with the arguments and versions that repeat the run.
 
-    A number that is not finite is ``null`` in an epoch, and a word among the arguments.
+    The rates of entries are left out. A number that is not finite is ``null``.
     """
     results = {
         "written_by": _AUTHOR,
@@ -125,7 +125,7 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
         "device": jax.devices()[0].device_kind,
         "runs": {
             name: {
-                "arguments": {k: _word_or_number(v) for k, v in choices[name].arguments.items()},
+                "arguments": choices[name].arguments,
                 "seconds_per_epoch": seconds_per_epoch(run),
                 "diverged_in_epoch": diverged_in(run),
                 "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items() if k != "rates"} for row in run],
@@ -135,7 +135,3 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
     }
     text = json.dumps(results, indent=2, allow_nan=False, default=str)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _word_or_number(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,9 +1,9 @@
-"""Training on many devices: a module to copy from, with nothing behind it but JAX, Flax, optax, Orbax and this package.
+"""A training on many devices, to copy from. It uses only JAX, Flax, optax, Orbax and this package.
 
-One mesh with two axes holds it all. Over ``fsdp`` the parameters are split, and gathered where they are used; over
-``replica`` they are whole, and the optimizer's state is split there too (ZeRO-1). The batch is split over both. With
-one replica it is FSDP, with ``fsdp=1`` it is ZeRO-1, with one device it is neither; the program stays the same, and its
-numbers too, but for the order of sums. In several processes each runs the same, after ``jax.distributed.initialize()``.
+One mesh has two axes. ``fsdp`` splits the parameters, which are gathered where they are used. ``replica`` keeps the
+parameters whole and splits the optimizer's state (ZeRO-1). Both split the batch. One replica is FSDP, ``fsdp=1`` is
+ZeRO-1, and one device is neither: the program is the same, and its numbers differ only by the order of sums. With
+several processes, each runs this program after ``jax.distributed.initialize()``.
 """
 
 import functools
@@ -28,7 +28,7 @@ AXES = ("replica", "fsdp")
 
 
 def make_mesh(replica: int = 1) -> Mesh:
-    """All devices of all processes. The parts of a parameter are next to each other, where the wires are fast."""
+    """Return a mesh of all devices of all processes. Parts of one parameter are on neighbours, with fast links."""
     return jax.make_mesh((replica, jax.device_count() // replica), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
@@ -43,7 +43,7 @@ class Block(nnx.Module):
             linear(4 * width, width),
         )
 
-    # The backward pass gathers the weights once more; without remat all of them would stay from the forward pass.
+    # The backward pass gathers the weights again; without remat the forward pass would keep all of them.
     @nnx.remat
     def __call__(self, x: jax.Array) -> jax.Array:
         q, k, v = jnp.unstack(self.qkv(self.norm1(x)).reshape(*x.shape[:2], 3, self.heads, -1), axis=2)
@@ -60,26 +60,27 @@ class Transformer(nnx.Module):
         self.norm = nnx.RMSNorm(width, rngs=rngs)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        # Gathered by name: for a look-up's gradient the compiler would rather gather the activations.
+        # Without this constraint the compiler gathers the activations for the gradient of the look-up.
         table = jax.lax.with_sharding_constraint(self.tokens.embedding[...], P())
         x = table[tokens] + self.positions(jnp.arange(tokens.shape[1]))
         for block in self.blocks:
-            # Activations stay where their part of the batch is, and the weights come to them.
+            # Activations stay with their part of the batch; the weights are gathered.
             x = block(jax.lax.with_sharding_constraint(x, P(AXES)))
-        return self.norm(x) @ table.T
+        logits: jax.Array = self.norm(x) @ table.T
+        return logits
 
 
 def optimizer() -> optax.GradientTransformation:
-    """What long runs need around an optimizer. Each array of its state is split, with ``storage`` of 8 bits too."""
+    """Return an optimizer for long runs. Each array of its state can be split, also in 8-bit ``storage``."""
     up, down = optax.linear_schedule(0.0, 3e-3, 5), optax.linear_schedule(3e-3, 0.0, 1000)
     rate = optax.join_schedules([up, down], [5])
     tx = optax.chain(optax.clip_by_global_norm(1.0), rmsprop(rate, decay=0.99, bias_correction=True, momentum=0.9))
-    # The outermost: a step whose gradients are not finite leaves all of it as it was, momentum and schedule too.
+    # Outermost, so that a step with gradients that are not finite changes nothing, neither momentum nor schedule.
     return optax.apply_if_finite(tx, max_consecutive_errors=5)
 
 
 class Training(NamedTuple):
-    """All that is saved. ``step`` is the position in the data too: a batch is a function of its number."""
+    """The content of a checkpoint. ``step`` is also the position in the data: a batch is a function of its number."""
 
     step: Any
     params: Any
@@ -87,7 +88,14 @@ class Training(NamedTuple):
 
 
 class Program(NamedTuple):
-    """To be called in the mesh; ``like`` is a state without its numbers, which a checkpoint is restored to."""
+    """Compiled functions, to be called within the mesh.
+
+    Attributes:
+      init: returns the first state.
+      batch: returns the batch of a number.
+      step: returns the next state and the loss.
+      like: shapes, dtypes and shardings of the state, to restore a checkpoint.
+    """
 
     init: Callable[[], Training]
     batch: Callable[[int], dict[str, jax.Array]]
@@ -96,16 +104,17 @@ class Program(NamedTuple):
 
 
 def program(mesh: Mesh, tx: optax.GradientTransformation, *, seed: int = 0) -> Program:
+    """Return the training as compiled functions. ``seed`` determines weights and batches."""
     graph = nnx.graphdef(nnx.eval_shape(lambda: Transformer(rngs=nnx.Rngs(seed))))
 
-    def init():
+    def init() -> Training:
         params = nnx.state(Transformer(rngs=nnx.Rngs(seed)), nnx.Param)
         return Training(jnp.zeros((), jnp.int32), params, tx.init(params))
 
-    def at(x, sharding):
+    def at(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    def split(x):  # matrices are the bulk; vectors are too short to be worth a gather
+    def split(x: Any) -> jax.ShapeDtypeStruct:  # vectors stay whole: they are too short to be worth a gather
         return at(x, NamedSharding(mesh, P(*(None,) * (x.ndim - 1), "fsdp") if x.ndim > 1 else P()))
 
     shapes, whole = jax.eval_shape(init), NamedSharding(mesh, P())
@@ -114,22 +123,22 @@ def program(mesh: Mesh, tx: optax.GradientTransformation, *, seed: int = 0) -> P
     like = Training(at(shapes.step, whole), params, opt_state)
     places = jax.tree.map(lambda x: x.sharding, like)
 
-    def batch(number):
-        """Sequences that count in strides of their own; ``weights`` are 0 where one has ended."""
+    def batch(number: int) -> dict[str, jax.Array]:
+        """Return sequences that count in random strides; ``weights`` are 0 after the end of a sequence."""
         key = jax.random.fold_in(jax.random.key(seed), number)
         first, stride, length = jax.random.bits(key, (3, MICROBATCHES, MICROBATCH, 1)).astype(jnp.int32)
         tokens = (first + (1 + stride % 7) * jnp.arange(LENGTH + 1)) % VOCABULARY
         ended = jnp.arange(LENGTH) > LENGTH // 2 + length % (LENGTH // 2)
         return {"tokens": tokens, "weights": jnp.where(ended, 0.0, 1.0)}
 
-    def loss(params, part):
+    def loss(params: Any, part: dict[str, jax.Array]) -> jax.Array:
         logits = nnx.merge(graph, params)(part["tokens"][:, :-1])
         errors = optax.softmax_cross_entropy_with_integer_labels(logits, part["tokens"][:, 1:])
         return jnp.sum(errors * part["weights"])
 
-    def step(state, batch):
-        # Sums, divided once at the end: a mean of the microbatches' means would give short sequences more weight.
-        def accumulate(sums, part):
+    def step(state: Training, batch: dict[str, jax.Array]) -> tuple[Training, jax.Array]:
+        # Sums are divided once at the end: a mean of the microbatches' means would give short sequences more weight.
+        def accumulate(sums: Any, part: dict[str, jax.Array]) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, sums, jax.value_and_grad(loss)(state.params, part)), None
 
         sums, _ = jax.lax.scan(accumulate, (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params)), batch)
@@ -138,18 +147,25 @@ def program(mesh: Mesh, tx: optax.GradientTransformation, *, seed: int = 0) -> P
         return Training(state.step + 1, optax.apply_updates(state.params, updates), opt_state), mean
 
     return Program(
-        # Born in parts: no device ever holds the whole of it.
+        # The state is created in parts: no device ever holds all of it.
         init=jax.jit(init, out_shardings=places),
-        # Every process computes its own part. Of data in files, see jax.make_array_from_process_local_data.
+        # Every process computes its own part. For data in files, see jax.make_array_from_process_local_data.
         batch=jax.jit(batch, out_shardings=NamedSharding(mesh, P(None, AXES))),
-        # What goes out is sharded as what came in, so the new arrays take the memory of the old ones.
+        # The new state has the shardings of the old one, so it takes the memory of the donated old one.
         step=jax.jit(step, out_shardings=(places, whole), donate_argnums=0),
         like=like,
     )
 
 
 def train(mesh: Mesh, steps: int, folder: Path | None = None, *, every: int = 10) -> tuple[Training, list[float]]:
-    """Train up to a step, from the last checkpoint in the folder if there is one; the state, and the losses since."""
+    """Train up to a step, and return the state and the losses of the steps taken.
+
+    Args:
+      mesh: of :func:`make_mesh`.
+      steps: the number of the last step.
+      folder: for checkpoints; the training continues from the last one in it.
+      every: number of steps between checkpoints.
+    """
     run, losses = program(mesh, optimizer()), []
     with jax.set_mesh(mesh), checkpoints.saver(folder) as save:
         if folder is None or checkpoints.last(folder) is None:
@@ -161,5 +177,5 @@ def train(mesh: Mesh, steps: int, folder: Path | None = None, *, every: int = 10
             losses.append(loss)
             if (number + 1) % every == 0 or number + 1 == steps:
                 save(number + 1, state)
-    # Read at the end: a number that is looked at in every step keeps the devices waiting.
+    # Losses are read at the end: reading one in every step would keep the devices waiting.
     return state, [float(loss) for loss in losses]

@@ -1,7 +1,7 @@
-"""The training loop: one compiled call an epoch, one row of numbers for each.
+"""The training loop: one compiled call and one row of numbers for each epoch.
 
-``nnx.split`` takes the model apart once: ``graph`` is what it is made of, ``params`` a tree of arrays. From there on it
-is JAX and optax alone, and a step maps ``(params, opt_state)`` to the next ones.
+``nnx.split`` separates the model into ``graph``, its structure, and ``params``, a tree of arrays. The rest is JAX and
+optax: a step maps ``(params, opt_state)`` to the next pair.
 """
 
 import functools
@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,9 @@ from rmsprop_optax import measure
 from rmsprop_optax.demo import checkpoints
 from rmsprop_optax.demo.data import Split
 from rmsprop_optax.demo.model import ConvNet
+
+Params: TypeAlias = nnx.State[Any, Any]
+Graph: TypeAlias = nnx.GraphDef[ConvNet]
 
 
 def fit(
@@ -33,27 +36,28 @@ def fit(
     checkpoint: Path | None = None,
     run: Any = None,
 ) -> Iterator[dict[str, Any]]:
-    """Train from scratch or from a checkpoint; the seed alone decides the first weights and the order of the images.
+    """Train from the start or from a checkpoint, and yield one row an epoch.
+
+    The seed alone determines the first weights and the order of the images.
 
     Args:
       tx: the optimizer, a :func:`rmsprop_optax.measure.measured` one.
-      train: what is learnt.
-      test: what is looked at after every epoch.
-      epochs: how many in all, with those before a checkpoint.
-      batch_size: how many images a step takes.
-      seed: of all that is random.
-      checkpoint: a folder for a checkpoint after every epoch; the training goes on from the last one in it.
-      run: anything in JSON that is saved with them.
+      train: the images to learn.
+      test: the images to evaluate after every epoch.
+      epochs: number of epochs, including those before a checkpoint.
+      batch_size: number of images in a step.
+      seed: of the weights and the orders.
+      checkpoint: a folder that gets a checkpoint after every epoch; the training continues from the last one in it.
+      run: a JSON value that is saved with each checkpoint.
 
     Yields:
-      ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy``, as :func:`evaluate` has them, with the
-      ``epoch`` and the ``seconds`` that its training took, and what :func:`rmsprop_optax.measure.scalars` has. The
-      first row is epoch 0, before training; those of later epochs also have ``rates``, the effective learning rates of
-      some entries of each array. Rows before a checkpoint come first. Ends early when a loss is no longer finite, for
-      nothing mends that.
+      ``train_loss``, ``train_accuracy``, ``test_loss`` and ``test_accuracy`` of :func:`evaluate`, the ``epoch``, the
+      ``seconds`` of its training, and the numbers of :func:`rmsprop_optax.measure.scalars`. The first row is epoch 0,
+      before training. Later rows also have ``rates``, the effective learning rates of some entries of each array. Rows
+      before a checkpoint are yielded again. The training ends early once a loss is not finite.
 
     Raises:
-      rmsprop_optax.demo.checkpoints.CheckpointError: what is in the folder is of another optimizer, or damaged.
+      rmsprop_optax.demo.checkpoints.CheckpointError: the checkpoint is damaged or belongs to another optimizer.
     """
     graph, params = nnx.split(ConvNet(rngs=nnx.Rngs(seed)))
     opt_state = tx.init(params)
@@ -86,20 +90,20 @@ def fit(
 
 @functools.partial(jax.jit, static_argnames=("tx", "batch_size"), donate_argnames=("params", "opt_state"))
 def train_epoch(
-    params: nnx.State,
+    params: Params,
     opt_state: optax.OptState,
     data: Split,
     key: jax.Array,
     *,
-    graph: nnx.GraphDef,
+    graph: Graph,
     tx: optax.GradientTransformation,
     batch_size: int,
-) -> tuple[nnx.State, optax.OptState]:
-    """One pass over the data in a random order; images that fill no batch sit this epoch out."""
+) -> tuple[Params, optax.OptState]:
+    """Train for one pass over the data in a random order; an incomplete last batch is left out."""
     steps = len(data.labels) // batch_size
     order = jax.random.permutation(key, len(data.labels))[: steps * batch_size]
 
-    def step(carry, batch):
+    def step(carry: tuple[Params, optax.OptState], batch: jax.Array) -> tuple[tuple[Params, optax.OptState], None]:
         params, opt_state = carry
         grads = jax.grad(loss)(params, graph, data.images[batch], data.labels[batch])
         updates, opt_state = tx.update(grads, opt_state, params)
@@ -109,15 +113,15 @@ def train_epoch(
     return carry
 
 
-def loss(params: nnx.State, graph: nnx.GraphDef, images: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean cross-entropy in nats; ln 10 ≈ 2.3 is guessing."""
+def loss(params: Params, graph: Graph, images: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return the mean cross-entropy in nats; random guessing gives ln 10 ≈ 2.3."""
     logits = nnx.merge(graph, params)(images)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
 
 
 @jax.jit
-def evaluate(params: nnx.State, graph: nnx.GraphDef, data: Split) -> dict[str, jax.Array]:
-    """The ``loss``, and as ``accuracy`` the share of images whose largest logit is their label's."""
+def evaluate(params: Params, graph: Graph, data: Split) -> dict[str, jax.Array]:
+    """Return the ``loss``, and the ``accuracy``: the share of images whose largest logit is that of their label."""
     logits = nnx.merge(graph, params)(data.images)
     return {
         "loss": optax.softmax_cross_entropy_with_integer_labels(logits, data.labels).mean(),
@@ -125,13 +129,13 @@ def evaluate(params: nnx.State, graph: nnx.GraphDef, data: Split) -> dict[str, j
     }
 
 
-def _rates(tx: Any, opt_state: Any, params: nnx.State) -> dict[str, list[float]]:
-    """As a checkpoint's position can have them, with three digits."""
+def _rates(tx: Any, opt_state: Any, params: Params) -> dict[str, list[float]]:
+    """Return effective learning rates rounded to three digits, as lists, because checkpoints save them as JSON."""
     found = measure.effective_rates(tx, opt_state, params, entries=256)
     return {name: [float(f"{x:.3g}") for x in rates] for name, rates in found.items()}
 
 
-def _scores(params: nnx.State, graph: nnx.GraphDef, **splits: Split) -> dict[str, float]:
+def _scores(params: Params, graph: Graph, **splits: Split) -> dict[str, float]:
     return {
         f"{name}_{key}": float(value)
         for name, split in splits.items()

@@ -1,12 +1,14 @@
 """``python -m tests.benchmarks [NAME …]``: run benchmarks, all or some.
 
-Results are written beside them; those of storage_streams and trainings, which take long, are printed. Peers that are
-not installed are left out. What is timed wants a quiet machine.
+Each benchmark writes its results beside its file; storage_streams and trainings, which take long, print them. Peers
+that are not installed are left out. Timings need a quiet machine.
 """
 
 import argparse
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 NAMES = ("update_time", "one_pass", "memory", "compile_time", "measured", "storage_streams", "trainings", "gpu")
 
@@ -18,9 +20,11 @@ def main() -> None:
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    notebooks = str(Path(__file__).parents[2] / "notebooks")  # has the package experiments
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (notebooks, os.environ.get("PYTHONPATH"))))}
     for name in args.names or NAMES[:-1]:
         print(f"== {name}", flush=True)
-        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True)
+        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=True, env=env)
 
 
 if __name__ == "__main__":

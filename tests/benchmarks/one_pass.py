@@ -1,7 +1,7 @@
 """The time of a step in one pass on a CPU: ``python -m tests.benchmarks one_pass``.
 
-Ours is wrapped in ``one_pass``, in a process that has XLA's option for it; the peers are in the same process, those of
-JAX under the same option. Else as in [update_time](update_time.md): below 1 ours is the quicker one.
+Ours is wrapped in ``one_pass``. The process has the XLA option that ``one_pass`` needs, also for the peers in JAX. The
+method is that of [update_time](update_time.md); a ratio below 1 means that ours is faster.
 """
 
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import optax
 
-from rmsprop_optax import one_pass, rmsprop
+from rmsprop_optax import rmsprop
+from rmsprop_optax.experimental import one_pass
 from tests.benchmarks import peers, side_by_side, update_time
 
 FLAGS = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
@@ -33,7 +34,7 @@ def pairs():
 
 
 def main() -> None:
-    os.environ["XLA_FLAGS"] = FLAGS  # before jax starts: __main__ gives each benchmark a process
+    os.environ["XLA_FLAGS"] = FLAGS  # before JAX starts: __main__ gives each benchmark a process
     found = list(update_time.compare(pairs, update_time.TREES))
     text = update_time.markdown(found, "Time of a step in one pass", __doc__)
     side_by_side.write(Path(__file__), text, {"rows": found})

@@ -1,8 +1,9 @@
-"""Three small trainings with every storage: ``python tests/benchmarks/trainings.py [--task ...] [--json FILE]``.
+"""Three small trainings with every storage: ``python -m tests.benchmarks trainings``.
 
-A seed decides the first weights and the batches, the same for every storage, so that losses are compared in pairs. Such
-pairs differ by chance too, for training amplifies rounding: "float32, nudged", whose epsilon is 0.1 % larger, shows by
-how much. The Markdown goes beside the JSON file; one that is there keeps the rows that this run does not repeat.
+A seed determines the first weights and the batches for every storage, so losses are compared in pairs. The losses of a
+pair also differ by chance, because training amplifies rounding; "float32, nudged", whose epsilon is 0.1 % larger, shows
+how much. ``PYTHONPATH=notebooks python -m tests.benchmarks.trainings --json FILE`` writes the rows to FILE and the
+table beside it, and keeps the rows of FILE that this run does not repeat; ``--help`` lists the options.
 """
 
 import argparse
@@ -21,10 +22,10 @@ import numpy as np
 import optax
 from flax import nnx
 
+from experiments.text import CHARACTERS, CONTEXT, GRU, text
 from rmsprop_optax import rmsprop
 from rmsprop_optax.demo.data import digits
 from rmsprop_optax.demo.model import ConvNet
-from rmsprop_optax.demo.text import CHARACTERS, CONTEXT, GRU, text
 
 STORAGES = {
     "float32": {},
@@ -56,7 +57,7 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """As :class:`rmsprop_optax.demo.text.GRU`."""
+    """Characters int[n, time] → logits float32[n, time, characters] of the next characters."""
 
     def __init__(self, width: int = 48, depth: int = 2, *, rngs: nnx.Rngs):
         self.embed = nnx.Embed(len(CHARACTERS), width, rngs=rngs)

@@ -1,4 +1,7 @@
-"""What notebook 3 says. Other processors round otherwise: a run is held to what rounding may do, and not to bits."""
+"""The statements of ``notebooks/3_from_other_frameworks.ipynb`` about its numbers.
+
+Processors round differently, so runs are compared within the effect of rounding, not bit by bit.
+"""
 
 import numpy as np
 

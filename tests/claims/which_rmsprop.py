@@ -1,4 +1,4 @@
-"""What ``notebooks/2_which_rmsprop.ipynb`` says about its numbers.
+"""The statements of ``notebooks/2_which_rmsprop.ipynb`` about its numbers.
 
 Trainings differ a little from one machine and version to the next, so the bounds are wider than the text.
 """
@@ -26,10 +26,9 @@ def claim_a_group_is_a_rule(n):
 
 def _rule(name):
     row = dialects.TABLE[name]
-    if name in ("hinton", "blocks"):  # the bound of blocks is far below these gradients' roots
+    if name in ("hinton", "blocks"):  # the floor of blocks is far below the roots of these gradients
         return "no epsilon"
-    eps = row.arguments.eps or "eps"
-    return row.denominator.split(",")[0].replace(eps, "eps"), row.start.replace(eps, "eps")
+    return row.epsilon.partition(",")[0], row.constant, row.centered == "always", row.initial  # without momentum
 
 
 def claim_epsilons_place_shows_where_gradients_are_small(n):
@@ -159,7 +158,7 @@ def claim_no_run_of_the_game_is_nan(n):
 def claim_optax_turns_nan_on_constant_gradients_and_ours_does_not(n):
     for (decay, _), run in n.constant.items():
         assert not run["first"]["ours", WHOLE].any()
-        # Op by op every rounding is IEEE's; compiled, it depends.
+        # Op by op every operation rounds by IEEE 754; compiled code may contract operations.
         first = run["first"]["optax", BY_OP]
         assert (first > 0).sum() > 50
         assert first[first > 0].min() > (120 if decay == 0.9 else 240)
@@ -187,4 +186,4 @@ def claim_optax_leaps_with_a_batch_of_24(n):
     assert np.diff(leap).max() > 50
     assert leap[399] > 120
     compiled = n.far[24]["value"]["optax", WHOLE][399]
-    assert not abs(compiled - 100) < 5  # NaN, too
+    assert not abs(compiled - 100) < 5  # NaN also counts

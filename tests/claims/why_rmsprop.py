@@ -1,4 +1,4 @@
-"""What notebooks/1_why_rmsprop.ipynb says about its numbers, in its order."""
+"""The statements of ``notebooks/1_why_rmsprop.ipynb`` about its numbers, in its order."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ ULP = float(np.finfo(np.float32).eps)
 
 
 def ratios(divisor):
-    """A divisor over the one before, once the mean square has settled: 0.99^500 < 0.01."""
+    """Return each divisor over the one before, after 500 steps: 0.99^500 < 0.01, so the mean square has settled."""
     return divisor[501:] / divisor[500:-1]
 
 
@@ -37,8 +37,8 @@ def claim_adagrad_is_the_quickest_at_its_best_rate(n):
 
 
 def claim_rmsprop_ends_half_a_rate_from_the_optimum(n):
-    # Where every gradient has the same size, the root mean square is that size, and each step goes across by one rate.
-    # Above the range tried here, not all weights swing in phase; below it, they have not arrived.
+    # Gradients of constant size have a root mean square of that size, so each step crosses the optimum by one rate.
+    # At higher rates not all weights swing in phase; at lower rates they have not arrived.
     rates, error = n.straight["rates"], n.straight["error"]["RMSprop"]
     middle = (rates > 5e-4) & (rates < 2e-2)
     assert middle.sum() == 4
@@ -50,7 +50,7 @@ def claim_turned_coordinates_cost_the_adaptive_most_of_their_lead(n):
     for name in ADAPTIVE:
         assert 5 * before[name] < after[name] < after["SGD"]
         assert after["SGD"] / after[name] < 0.5 * before["SGD"] / before[name]
-    # Gradient descent sees the curvatures only, which are the same.
+    # Gradient descent depends on the curvatures alone, which are the same.
     assert 0.5 < after["SGD"] / before["SGD"] < 2
 
 
@@ -60,12 +60,12 @@ def claim_turned_coordinates_cost_the_adaptive_most_of_their_lead(n):
 def claim_rprop_with_its_step_held_walks_nine_steps_of_ten(n):
     held = n.walk["drift"]["rprop, held"]
     np.testing.assert_allclose(held[:2], -9, rtol=1e-4)  # float32 sums of a thousand steps
-    # Shuffled, the tenth of one cycle can meet that of the next, and one step back is made: 1 in 100 cycles, times 2.
+    # Shuffled, the lone gradients of two cycles can be neighbours, which adds one step back: 1 in 100 cycles, times 2.
     np.testing.assert_allclose(held[2:], -9, rtol=0.02)
 
 
 def claim_rprop_with_its_step_bounded_walks_too(n):
-    # Left out, 0.5, 0.6, 0.72, 0.864, and five or, nine first, four and one of the full size.
+    # A cycle has one step left out, steps of 0.5, 0.6, 0.72 and 0.864, and five of the full size.
     np.testing.assert_allclose(n.walk["drift"]["rprop, bounded"][:2], -(0.5 + 0.6 + 0.72 + 0.864 + 5), rtol=1e-4)
     assert (n.walk["drift"]["rprop, bounded"] < -7).all()
 
@@ -80,7 +80,7 @@ def claim_rprop_as_it_is_is_worse(n):
 
 def claim_sgd_stays(n):
     assert np.abs(n.walk["drift"]["SGD"]).max() < 1e-4
-    # Nowhere in a cycle is it farther away than its largest step.
+    # Within a cycle the distance is at most the largest step.
     assert np.abs(n.walk["walk"]["SGD"]).max() < 0.9 / 0.3 + 1e-3
 
 
@@ -125,7 +125,7 @@ def claim_adjacent_mini_batches_are_divided_by_nearly_the_same_number(n):
         for decay in (0.9, 0.99):
             change = ratios(found[f"RMSprop {decay}"])
             assert change.min() > np.sqrt(decay) * (1 - 4 * ULP)
-            # More than half of the gradients are below the root mean square: the median change is a fall, and bounded.
+            # More than half of the gradients are below the root mean square, so the median change is a bounded fall.
             assert np.median(np.maximum(change, 1 / change)) < 1 / np.sqrt(decay)
 
 
@@ -148,7 +148,7 @@ def claim_the_tenth_gradient_raises_the_divisor_at_once(n):
 
 
 def chosen(n, name, scale):
-    """The distance from the optimum and the median effective rate, at the rate chosen before the jump."""
+    """Return the distance from the optimum and the median effective rate, at the rate chosen before the jump."""
     k, i = list(n.changing["scales"]).index(scale), n.changing["blind"][name]
     return n.changing["error"][name][k, i], np.median(n.changing["effective"][name][k, i], axis=0)
 
@@ -156,7 +156,7 @@ def chosen(n, name, scale):
 def claim_adagrads_effective_rate_never_rises(n):
     effective = n.changing["effective"]["Adagrad"]
     assert np.isfinite(effective).all()
-    # It is read off as update / gradient, three rounded operations each.
+    # The effective rate is update / gradient, with three rounded operations in each.
     assert (effective[..., 1:] <= effective[..., :-1] * (1 + 6 * ULP)).all()
 
 
@@ -164,7 +164,7 @@ def claim_rmsprops_effective_rate_goes_up_as_the_scale_goes_down(n):
     for scale in (0.1, 0.01):
         _, effective = chosen(n, "RMSprop", scale)
         before, soon, late = (np.median(effective[start : start + 200]) for start in (800, 1200, 1800))
-        # Medians of 200 mini-batches, of which an average over ten leaves about twenty that are independent.
+        # The medians are over 200 mini-batches; an average over ten leaves about twenty independent ones.
         assert soon / before == pytest.approx(1 / scale, rel=0.2)
         assert late / before == pytest.approx(1 / scale, rel=0.2)
     _, effective = chosen(n, "Adagrad", 0.01)
@@ -221,7 +221,7 @@ def claim_on_mini_batches_rprop_is_worst_and_the_others_cannot_be_ranked(n):
     tested = {name: result["test"][name][i].astype(float) for name, i in best.items()}
 
     def gap(a, b):
-        """How far apart two optimizers are, in standard errors: of the mean over seeds, and of so many test images."""
+        """Return the difference of two accuracies in standard errors, of seeds and of test images together."""
         over_seeds = (a.var(ddof=1) + b.var(ddof=1)) / a.size
         over_images = sum(p.mean() * (1 - p.mean()) for p in (a, b)) / images
         return (a.mean() - b.mean()) / np.sqrt(over_seeds + over_images)
@@ -230,7 +230,7 @@ def claim_on_mini_batches_rprop_is_worst_and_the_others_cannot_be_ranked(n):
     assert all(gap(other, rprop) > 3 for other in tested.values())
     assert all(gap(a, b) < 2 for a in tested.values() for b in tested.values())
 
-    # rprop's loss rises over the epochs, but not on all images at once.
+    # The loss of rprop rises over the epochs on mini-batches, but not on all images at once.
     epochs = result["loss"]["rprop"][best["rprop"]].mean(0).reshape(20, -1).mean(1)
     assert epochs[-1] > 2 * epochs.min()
     assert epochs.argmin() < 5
@@ -262,20 +262,20 @@ def claim_in_the_valley_gains_save_steps(n):
 
 
 def least_losses(n):
-    """By optimizer the losses of all rates and seeds in the last epoch, and those of the rate with the least mean."""
+    """Return, by optimizer, the losses of the last epoch: of all rates, and of the rate with the least mean."""
     losses = {name: n.result["loss"][name] for name in ("SGD", "RMSprop")} | n.extended["loss"] | n.sgd["loss"]
     losses = {name: loss[..., -31:].mean(-1).astype(float) for name, loss in losses.items()}
     return losses, {name: loss[loss.mean(1).argmin()] for name, loss in losses.items()}
 
 
 def above(a, b):
-    """How far the mean of ``a`` is above that of ``b``, in standard errors."""
+    """Return the difference of the means of ``a`` and ``b`` in standard errors."""
     return (a.mean() - b.mean()) / np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / a.size)
 
 
 def claim_momentum_does_little_for_the_least_loss(n):
     losses, least = least_losses(n)
-    # The text says 2; rounding is another on other machines, which is like other seeds.
+    # The text says 2; on other machines rounding differs, with the same effect as other seeds.
     assert abs(above(least["SGD"], least["SGD, momentum"])) < 3
     assert abs(above(least["RMSprop"], least["momentum"])) < 3
     forms = [least[name].mean() for name in ("RMSprop", *n.extended["loss"])]

@@ -1,6 +1,6 @@
 """A small network that PyTorch, or Keras, trains for 200 steps, for the notebook `3_from_other_frameworks`.
 
-    python tests/golden/frameworks/half_way.py pytorch
+    PYTHONPATH=notebooks python tests/golden/frameworks/half_way.py pytorch
 
 writes the checkpoints half way and at the end into `notebooks/data`, `pytorch_100.safetensors` and
 `pytorch_200.safetensors`, and its part of `half_way.json`: the loss of every step, and which versions this was. `keras`
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rmsprop_optax.demo.elsewhere import CHANNELS, HALF, HIDDEN, batches
+from experiments.elsewhere import CHANNELS, HALF, HIDDEN, batches
 
 FOLDER = Path(__file__).parents[3] / "notebooks" / "data"
 

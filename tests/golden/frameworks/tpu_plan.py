@@ -1,6 +1,6 @@
 """Record how the TPU's compiler compiles a step, for the notebook `4_memory_and_scale`. No TPU is needed.
 
-    JAX_PLATFORMS=cpu python tests/golden/frameworks/tpu_plan.py
+    JAX_PLATFORMS=cpu PYTHONPATH=notebooks python tests/golden/frameworks/tpu_plan.py
 
 writes `notebooks/data/tpu_plan.json`: the plans, the programs of the largest array in 8 bits, versions and the date. It
 needs this package with the extras `demo` and `tpu`, and takes a minute.
@@ -14,8 +14,8 @@ import platform
 import re
 from pathlib import Path
 
+from experiments import memory
 from rmsprop_optax import plan
-from rmsprop_optax.demo import memory
 
 PATH = Path(__file__).parents[3] / "notebooks" / "data" / "tpu_plan.json"
 

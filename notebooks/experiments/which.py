@@ -1,6 +1,6 @@
-"""What becomes of the same numbers under another dialect, as experiments.
+"""The same numbers under another dialect, as experiments.
 
-One function an experiment, which returns plain arrays. ``notebooks/2_which_rmsprop.ipynb`` draws them,
+Each experiment is one function that returns plain arrays. ``notebooks/2_which_rmsprop.ipynb`` draws them;
 ``tests/claims/which_rmsprop.py`` asserts what the notebook says about them.
 
 Source:
@@ -17,25 +17,27 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments.lecture import Make, parts
 from rmsprop_optax import dialects, differences, rmsprop, scaling
-from rmsprop_optax.demo.lecture import digits
 
-Make = Callable[[Any], optax.GradientTransformation]
+Network = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 # 1. One stream of gradients, every dialect.
 
 
 def streams(momentum: float = 0.0) -> dict[str, dict[str, np.ndarray]]:
-    """How far each dialect moves each weight of :func:`rmsprop_optax.differences.stream` with the same numbers.
+    """Return how far each dialect moves each weight of :func:`rmsprop_optax.differences.stream`.
+
+    All dialects get the same numbers. The learning rate drops to a tenth after 100 of 200 steps.
 
     Args:
-      momentum: 0 for all dialects; anything else for those that have a momentum buffer, and only they run.
+      momentum: 0 runs all dialects; another number runs those that have a momentum buffer.
 
     Returns:
-      Dialect → weight → its start minus its value after each of 200 steps. The learning rate drops to a tenth halfway.
+      Dialect → weight → its start minus its value after each step.
     """
-    names = [name for name, row in dialects.TABLE.items() if not (momentum and row.momentum.startswith("no buffer"))]
+    names = [name for name, row in dialects.TABLE.items() if not momentum or row.buffer == "option"]
     moved: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
     for row in differences.movements(names, momentum=momentum):
         moved[row["dialect"]][row["weight"]] = row["movement"]
@@ -43,7 +45,12 @@ def streams(momentum: float = 0.0) -> dict[str, dict[str, np.ndarray]]:
 
 
 def alike(moved: Mapping[str, Mapping[str, np.ndarray]], tolerance: float = 1e-4) -> list[list[str]]:
-    """Groups of dialects that move every weight alike, up to a share of its largest movement; large groups first."""
+    """Return groups of dialects that move every weight alike, the largest group first.
+
+    Args:
+      moved: of :func:`streams`.
+      tolerance: the largest difference within a group, as a share of the weight's largest movement.
+    """
 
     def same(a: str, b: str) -> bool:
         return all(np.abs(x - moved[b][w]).max() <= tolerance * np.abs(x).max() for w, x in moved[a].items())
@@ -81,11 +88,16 @@ PLACES = {
         "PyTorch, TorchBeast": Place(0.01, under=False),
     },
 }
-"""Recipe → epsilons; the first is the published one."""
+"""Recipe → epsilons. The first is the published one."""
 
 
 def longer(places: Mapping[str, Place], roots: np.ndarray) -> dict[str, np.ndarray]:
-    """How many times longer than with the first epsilon a step is, where ``roots`` are those of the mean square."""
+    """Return the length of a step under each epsilon, as a multiple of the step under the first epsilon.
+
+    Args:
+      places: epsilons by name.
+      roots: of the mean square.
+    """
 
     def denominator(place: Place) -> np.ndarray:
         return np.sqrt(roots**2 + place.value) if place.under else roots + place.value
@@ -100,7 +112,7 @@ RULES: dict[str, tuple[Callable[..., optax.GradientTransformation], float]] = {
     "PyTorch": (lambda lr, eps: dialects.pytorch(lr, alpha=0.9, momentum=0.9, eps=eps), 1e-3),
 }
 RULES["PyTorch, carried over"] = (RULES["PyTorch"][0], PLACES["EfficientNet"]["PyTorch, carried over"].value)
-"""Rule → a function of learning rate and epsilon, and the epsilon."""
+"""Rule → (a function of learning rate and epsilon, the epsilon)."""
 
 
 def efficientnet(
@@ -110,41 +122,42 @@ def efficientnet(
     epochs: int = 12,
     batch: int = 32,
 ) -> dict[str, Any]:
-    """EfficientNet's numbers under the rules of :data:`RULES`, on digits.
+    """Train on digits with EfficientNet's numbers under each rule of :data:`RULES`.
 
-    Decay 0.9, momentum 0.9, an epsilon of 0.001, and the course of the learning rate: up to its peak in the first 5 of
-    350 parts, and down by the factor 0.97 every 2.4 parts, here without stairs. A network of 64-32-10 units with relu,
-    from the same first weights and with the same orders of the images for each rule and rate; no weight decay.
+    The numbers are decay 0.9, momentum 0.9, epsilon 0.001 and the schedule of the learning rate: it rises to its peak
+    in the first 5 of 350 parts and falls by the factor 0.97 every 2.4 parts, here continuously. There is no weight
+    decay. A network of 64-32-10 units with relu starts from the same weights and sees the same orders of the images for
+    each rule and rate.
 
     Args:
       rates: the peaks; EfficientNet's 0.016 for 256 images is 0.002 for 32.
-      seeds: how many runs of each.
-      epochs: how often each image comes.
-      batch: how many images in a mini-batch.
+      seeds: number of runs of each.
+      epochs: number of passes over the images.
+      batch: number of images in a mini-batch.
 
     Returns:
       ``rates`` (n,); by rule, ``train``, ``validation`` and ``test`` (n, seeds), the accuracies after the last step,
-      ``roots`` (n, 3), the quartiles then of the root of the mean square, over weights and seeds, and ``best``, the
-      index of the rate with the highest mean validation accuracy.
+      ``roots`` (n, 3), the quartiles, over weights and seeds, of the root of the mean square after the last step, and
+      ``best``, the index of the rate with the highest mean validation accuracy.
     """
-    data = digits()
+    data = parts()
     images, labels = data["train"]
     rng = np.random.default_rng(5)
     orders = rng.permuted(np.tile(np.arange(len(images), dtype=np.int32), (seeds, epochs, 1)), axis=-1)
     rows = jnp.asarray(orders[..., : len(images) // batch * batch].reshape(seeds, -1, batch))
     start, network = dense(rng, seeds, (64, 32, 10))
-    parts = 350 * np.arange(1, rows.shape[1] + 1) / rows.shape[1]
-    course = jnp.asarray(np.minimum(parts / 5, 1) * 0.97 ** (parts / 2.4), jnp.float32)
+    time = 350 * np.arange(1, rows.shape[1] + 1) / rows.shape[1]
+    course = jnp.asarray(np.minimum(time / 5, 1) * 0.97 ** (time / 2.4), jnp.float32)
 
-    def loss(p, rows):
+    def loss(p: jax.Array, rows: jax.Array) -> jax.Array:
         return optax.softmax_cross_entropy_with_integer_labels(network(p, images[rows]), labels[rows]).mean()
 
     @functools.partial(jax.jit, static_argnums=0)
-    def run(make, eps, peaks):
-        def one(peak, p, rows):
+    def run(make: Callable[..., optax.GradientTransformation], eps: jax.Array, peaks: jax.Array) -> tuple[Any, Any]:
+        def one(peak: jax.Array, p: jax.Array, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
             tx = make(lambda count: peak * course[count], eps)
 
-            def step(carry, rows):
+            def step(carry: tuple[Any, Any], rows: jax.Array) -> tuple[tuple[Any, Any], None]:
                 p, state = carry
                 update, state = tx.update(jax.grad(loss)(p, rows), state, p)
                 return (p + update, state), None
@@ -155,7 +168,7 @@ def efficientnet(
         return jax.vmap(jax.vmap(one, (None, 0, 0)), (0, None, None))(peaks, start, rows)
 
     @jax.jit
-    def accuracies(p):
+    def accuracies(p: jax.Array) -> dict[str, jax.Array]:
         predict = jnp.vectorize(lambda p, x: network(p, x).argmax(-1), signature="(n),(m,k)->(m)")
         return {part: (predict(p, x) == y).mean(-1) for part, (x, y) in data.items()}
 
@@ -169,10 +182,17 @@ def efficientnet(
     return result
 
 
-def dense(
-    rng: np.random.Generator, copies: int, units: tuple[int, ...]
-) -> tuple[jax.Array, Callable[[jax.Array, jax.Array], jax.Array]]:
-    """A network with relu: ``copies`` of its first weights, each in one vector, and it as a function of that."""
+def dense(rng: np.random.Generator, copies: int, units: tuple[int, ...]) -> tuple[jax.Array, Network]:
+    """Return a network with relu: its first weights, and a function of weights and inputs.
+
+    Args:
+      rng: draws the weights.
+      copies: number of draws.
+      units: of the layers, the input first.
+
+    Returns:
+      The weights (copies, weights), and a function of one row of them and inputs (n, units[0]).
+    """
     layers = [
         array
         for n, m in itertools.pairwise(units)
@@ -180,7 +200,7 @@ def dense(
     ]
     ends = np.cumsum([layer.shape[1] for layer in layers])[:-1].tolist()
 
-    def network(p, x):
+    def network(p: jax.Array, x: jax.Array) -> jax.Array:
         flat = iter(jnp.split(p, ends))
         for k, (n, m) in enumerate(itertools.pairwise(units)):
             x = (jax.nn.relu(x) if k else x) @ next(flat).reshape(n, m) + next(flat)
@@ -192,16 +212,16 @@ def dense(
 # 3. The deep Q-network's optimizer on a game.
 
 ROWS, COLUMNS = 7, 5
-"""Of the board."""
+"""The size of the board."""
 
 
 class Game(NamedTuple):
-    """A ball falls by a row in each step; a paddle is on the lowest row. All int32, of one shape.
+    """The position: a ball falls by one row in each step, a paddle stays on the lowest row.
 
     Attributes:
-      row: of the ball, 0 is the highest.
-      ball: its column.
-      paddle: its column.
+      row: row of the ball, int32 of any shape; 0 is the highest.
+      ball: column of the ball, of the same shape.
+      paddle: column of the paddle, of the same shape.
     """
 
     row: jax.Array
@@ -210,16 +230,16 @@ class Game(NamedTuple):
 
 
 def dropped(columns: jax.Array) -> Game:
-    """A ball on the highest row, it and the paddle in the two columns in the last axis."""
+    """Return a game with the ball on the highest row; the last axis has the columns of ball and paddle."""
     return Game(jnp.zeros_like(columns[..., 0]), columns[..., 0], columns[..., 1])
 
 
 def move(game: Game, action: jax.Array) -> tuple[Game, jax.Array, jax.Array]:
-    """The paddle goes left, stays or goes right (0, 1, 2) within the board, and the ball falls.
+    """Move the paddle left, not at all or right (0, 1, 2) within the board, and let the ball fall.
 
     Returns:
-      The game, the reward, and whether it is over: when the ball is on the lowest row, with a reward of 1 where the
-      paddle is there and of -1 where it is not; 0 before.
+      The game; the reward, 1 if the paddle catches the ball, -1 if the ball reaches the lowest row elsewhere, otherwise
+      0; and whether the ball is on the lowest row.
     """
     game = Game(game.row + 1, game.ball, jnp.clip(game.paddle + action - 1, 0, COLUMNS - 1))
     over = game.row == ROWS - 1
@@ -228,17 +248,21 @@ def move(game: Game, action: jax.Array) -> tuple[Game, jax.Array, jax.Array]:
 
 
 def seen(game: Game) -> jax.Array:
-    """What the network sees, float32[..., 17]: a one for each of the three numbers."""
+    """Return the input of the network, float32[..., 17]: three one-hot vectors."""
     sizes = zip(game, (ROWS, COLUMNS, COLUMNS), strict=True)
     return jnp.concatenate([jax.nn.one_hot(x, n, dtype=jnp.float32) for x, n in sizes], axis=-1)
 
 
 def caught(values: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """The share of balls that the action of the highest value catches, from all 25 columns of ball and paddle."""
+    """Return the share of balls that the greedy policy of ``values`` catches, from all 25 columns of ball and paddle.
+
+    Args:
+      values: maps inputs (n, 17) to the values of the three actions (n, 3).
+    """
     columns = jnp.asarray(np.indices((COLUMNS, COLUMNS)).reshape(2, -1).T, jnp.int32)
 
-    def step(game, _):
-        game, reward, _ = move(game, values(seen(game)).argmax(-1).astype(jnp.int32))
+    def step(game: Game, _: None) -> tuple[Game, jax.Array]:
+        game, reward, _over = move(game, values(seen(game)).argmax(-1).astype(jnp.int32))
         return game, reward
 
     _, rewards = jax.lax.scan(step, dropped(columns), None, length=ROWS - 1)
@@ -249,14 +273,15 @@ Q_LEARNERS: dict[str, Make] = {
     "as published": dialects.dqn,
     "optax, centered": lambda lr: optax.rmsprop(lr, decay=0.95, eps=0.01, centered=True),
     "PyTorch, centered": lambda lr: dialects.pytorch(lr, 0.95, 0.01, centered=True),
-    "not centered": lambda lr: rmsprop(lr, 0.95, eps_root=0.01),
+    "not centered": lambda lr: rmsprop(lr, 0.95, 0.01),
     "momentum 0.95": lambda lr: dialects.pytorch(lr, 0.95, 0.01, momentum=0.95),
     "mean of the batch": lambda lr: optax.chain(optax.scale(1 / 32), dialects.dqn(lr)),
 }
 """The paper's decay of 0.95 and epsilon of 0.01 in six readings, as functions of the learning rate.
 
-The first three are centered; in "momentum 0.95" the decay of the mean gradient, the paper's gradient momentum, is taken
-for a momentum buffer; "mean of the batch" is as published, but the loss is not the sum over the batch.
+The first three are centered. "momentum 0.95" reads the decay of the mean gradient, which the paper calls gradient
+momentum, as the decay of a momentum buffer. "mean of the batch" is the published optimizer with a loss that is the mean
+over the batch instead of the sum.
 """
 
 
@@ -267,22 +292,22 @@ def q_learning(
     steps: int = 1600,
     every: int = 100,
 ) -> dict[str, Any]:
-    """A small deep Q-network learns to catch the ball, with each optimizer of :data:`Q_LEARNERS`.
+    """Train a small deep Q-network to catch the ball with each optimizer of :data:`Q_LEARNERS`.
 
-    17-32-3 units with relu, and the same luck for all. A step is a move, a random one with a probability that falls
-    from 1 to 0.05 in 500 steps, and an update on 32 moves from the memory of all so far. The loss is the sum of the
-    errors by Huber, which clips their gradients as the paper does; their target has a discount of 0.99 and weights that
-    are renewed every 100 steps.
+    The network has 17-32-3 units with relu. All optimizers get the same random numbers. A step is a move and an update.
+    The move is random with a probability that falls from 1 to 0.05 in 500 steps. The update uses 32 earlier moves. The
+    loss is the sum of the Huber losses of the errors, which clips their gradients as the paper does. The target has a
+    discount of 0.99 and weights that are copied every 100 steps.
 
     Args:
       rates: the learning rates; the first is the paper's.
-      seeds: how many runs of each.
+      seeds: number of runs of each.
       steps: of a run.
-      every: after how many steps the network is tested; divides ``steps``.
+      every: number of steps between tests of the network; divides ``steps``.
 
     Returns:
-      ``rates`` (n,), ``steps`` (m,), after which the network was tested; by optimizer (n, seeds, m), ``caught``, as
-      :func:`caught` says, and ``finite``, whether all weights were.
+      ``rates`` (n,); ``steps`` (m,), the steps of the tests; by optimizer (n, seeds, m), ``caught``, the result of
+      :func:`caught`, and ``finite``, whether all weights are finite.
     """
     rng = np.random.default_rng(6)
     start, network = dense(rng, seeds, (ROWS + 2 * COLUMNS, 32, 3))
@@ -297,15 +322,15 @@ def q_learning(
     }
     luck = {name: jnp.asarray(x.reshape(-1, every, *x.shape[1:])) for name, x in drawn.items()}
 
-    def loss(p, target, memory, batch):
+    def loss(p: jax.Array, target: jax.Array, memory: Any, batch: jax.Array) -> jax.Array:
         before, action = jax.tree.map(lambda x: x[batch], memory)
         after, reward, over = move(before, action)
         best = jax.lax.stop_gradient(network(target, seen(after)).max(-1))
         value = jnp.take_along_axis(network(p, seen(before)), action[:, None], -1)[:, 0]
         return optax.huber_loss(value, reward + jnp.where(over, 0.0, 0.99 * best)).sum()
 
-    def play(p, target, memory, game, luck):
-        """A move, into the memory, and the gradient on a batch from there."""
+    def play(p: jax.Array, target: jax.Array, memory: Any, game: Game, luck: Any) -> tuple[jax.Array, Any, Game]:
+        """Make a move, store it in the memory, and return the gradient of a batch from the memory."""
         action = jnp.where(luck["explores"], luck["action"], network(p, seen(game)).argmax(-1).astype(jnp.int32))
         memory = jax.tree.map(lambda x, now: x.at[luck["t"]].set(now), memory, (game, action))
         game, _, over = move(game, action)
@@ -316,24 +341,24 @@ def q_learning(
     over_seeds = jax.vmap(play, (0, 0, 0, 0, of_seed))
     over_all = jax.vmap(jax.vmap(over_seeds, (0, 0, 0, 0, None)), (0, 0, 0, 0, None))
 
-    def optimize(f, k, *arrays):
-        """``f`` of the optimizer number ``k`` and arrays [rates, seeds, …]."""
+    def optimize(f: Callable[..., Any], k: int, *arrays: Any) -> Any:
+        """Map ``f`` of optimizer number ``k`` over arrays [rates, seeds, …]."""
         return jax.vmap(lambda rate, *a: jax.vmap(functools.partial(f, makes[k](rate)))(*a))(learning_rates, *arrays)
 
-    def step(carry, luck):
+    def step(carry: Any, luck: Any) -> tuple[Any, None]:
         p, target, memory, game, states = carry
         target = jnp.where(luck["t"] % 100 == 0, p, target)
         gradients, memory, game = over_all(p, target, memory, game, luck)
         pairs = [optimize(lambda tx, g, s: tx.update(g, s), k, gradients[k], s) for k, s in enumerate(states)]
         return (p + jnp.stack([update for update, _ in pairs]), target, memory, game, [s for _, s in pairs]), None
 
-    def period(carry, luck):
+    def period(carry: Any, luck: Any) -> tuple[Any, tuple[jax.Array, jax.Array]]:
         carry, _ = jax.lax.scan(step, carry, luck)
         test = jnp.vectorize(lambda p: caught(functools.partial(network, p)), signature="(n)->()")
         return carry, (test(carry[0]), jnp.isfinite(carry[0]).all(-1))
 
     @jax.jit
-    def run(start):
+    def run(start: jax.Array) -> tuple[jax.Array, jax.Array]:
         shape = len(makes), len(rates), seeds
         p = jnp.broadcast_to(start, (*shape, start.shape[-1]))
         states = [optimize(lambda tx, p: tx.init(p), k, p[k]) for k in range(len(makes))]
@@ -348,14 +373,14 @@ def q_learning(
 # 4. NaN of the centered form.
 
 WAYS = ("op by op", "a jit a step", "a jit of all steps")
-"""How a program may be compiled."""
+"""Three ways to compile a training."""
 
 
 def centered(name: str, decay: float, eps: float) -> optax.GradientTransformation:
-    """The centered form at DQN's rate, "optax" or "ours": ours is :func:`rmsprop_optax.rmsprop`."""
+    """Return the centered form at DQN's rate: of optax for "optax", otherwise :func:`rmsprop_optax.rmsprop`."""
     if name == "optax":
         return optax.rmsprop(2.5e-4, decay=decay, eps=eps, centered=True)
-    return rmsprop(2.5e-4, decay, eps_root=eps, centered=True)
+    return rmsprop(2.5e-4, decay, eps, centered=True)
 
 
 def compiled(
@@ -365,14 +390,21 @@ def compiled(
     params: jax.Array,
     batches: jax.Array,
 ) -> dict[str, np.ndarray]:
-    """A training in one of :data:`WAYS`.
+    """Train in one of :data:`WAYS`.
+
+    Args:
+      way: of :data:`WAYS`.
+      tx: the optimizer, with a centered state.
+      gradient: a function of parameters and batch.
+      params: one array.
+      batches: along the first axis.
 
     Returns:
-      After each step: ``params``, and of the state ``nu`` and ``mu``.
+      ``params``, ``nu`` and ``mu`` after each step.
     """
     gradient = jax.jit(gradient)
 
-    def step(carry, batch):
+    def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], dict[str, Any]]:
         p, state = carry
         update, state = tx.update(gradient(p, batch), state, p)
         p = p + update
@@ -390,16 +422,18 @@ def compiled(
 
 
 def constants(decay: float, eps: float = 1e-8, *, steps: int = 400) -> dict[str, Any]:
-    """Constant gradients, centered: those of a bias whose loss is a sum of n saturated terms, ±n, for n from 1 to 512.
+    """Train with the centered form on constant gradients n from 1 to 512.
+
+    A bias has such a gradient, ±n, if its loss is a sum of n saturated terms.
 
     Args:
       decay: of both averages.
       eps: under the root.
-      steps: with the same gradients.
+      steps: number of steps.
 
     Returns:
-      ``n`` (512,); by implementation and way ``first`` (512,), the step after which the weight is NaN, 0 if there is
-      none.
+      ``n`` (512,); by implementation and way ``first`` (512,), the first step after which the weight is NaN, 0 if the
+      weight stays finite.
     """
     n = np.arange(1, 513)
     batches = jnp.broadcast_to(jnp.asarray(n, jnp.float32), (steps, n.size))
@@ -412,29 +446,30 @@ def constants(decay: float, eps: float = 1e-8, *, steps: int = 400) -> dict[str,
 
 
 def far_off(batch: int, *, eps: float = 1e-8, value: float = 100.0, steps: int = 500) -> dict[str, Any]:
-    """A critic learns a value that is far off: as long as all errors are clipped, the gradient of its last bias is -n.
+    """Train a critic on a value that is far from its first estimate, with the centered form.
 
-    17-32-1 units, decay 0.95, DQN's rate and a sum of Huber's losses. The other gradients change from batch to batch.
+    As long as all errors are clipped, the gradient of the last bias is -n. The other gradients change from batch to
+    batch. The critic has 17-32-1 units; decay 0.95, DQN's rate, and a sum of Huber losses.
 
     Args:
-      batch: n, how many random positions of the game, all of the same value.
+      batch: n, the number of random positions of the game, all of the same value.
       eps: under the root.
       value: of every position.
       steps: of a run.
 
     Returns:
-      By implementation and way, ``value`` (steps,), the mean of the critic's values of the last batch, ``variance``
-      (steps,), that of the last bias, by the subtraction in optax; ``exact`` (steps,), the variance as
-      long as the gradient is -n.
+      By implementation and way, ``value`` (steps,), the mean of the critic's values of the last batch, and ``variance``
+      (steps,), of the gradient of the last bias (in optax the difference of two averages); ``exact`` (steps,), that
+      variance while the gradient is -n.
     """
     rng = np.random.default_rng(8)
     (start,), network = dense(rng, 1, (ROWS + 2 * COLUMNS, 32, 1))
     batches = jnp.asarray(rng.integers(0, (ROWS, COLUMNS, COLUMNS), (steps, batch, 3), dtype=np.int32))
 
-    def values(p, positions):
+    def values(p: jax.Array, positions: jax.Array) -> jax.Array:
         return network(p, seen(Game(*jnp.moveaxis(positions, -1, 0))))[:, 0]
 
-    def gradient(p, positions):
+    def gradient(p: jax.Array, positions: jax.Array) -> jax.Array:
         return jax.grad(lambda p: optax.huber_loss(values(p, positions), jnp.float32(value)).sum())(p)
 
     keys = ("optax", WAYS[0]), ("optax", WAYS[-1]), ("ours", WAYS[-1])

@@ -1,7 +1,7 @@
-"""What an optimizer's state takes, and what it costs to take less: the experiments of the fourth notebook.
+"""The size of an optimizer's state, and the cost of a smaller one, as experiments.
 
-One function an experiment; each returns plain arrays. ``tests/claims/memory_and_scale.py`` asserts what the notebook
-says about them.
+Each experiment is one function that returns plain arrays. ``notebooks/4_memory_and_scale.ipynb`` draws them;
+``tests/claims/memory_and_scale.py`` asserts what the notebook says about them.
 """
 
 import functools
@@ -19,8 +19,8 @@ from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from experiments import text
 from rmsprop_optax import plan, rmsprop, scale_by_rms, storage
-from rmsprop_optax.demo import text
 from rmsprop_optax.sharding import state_shardings
 
 STREAMS = ("normal", "heavy tails", "falling")
@@ -28,13 +28,13 @@ KEPT = (*storage.FORMATS, "optax in bfloat16")
 
 
 def gradients(stream: str, *, steps: int = 6000, entries: int = 256) -> np.ndarray:
-    """Random gradients float32[steps, entries].
+    """Return random gradients float32[steps, entries].
 
     Args:
-      stream: "normal", with a standard deviation of 0.001; "heavy tails", Student's with 3 degrees of freedom, in the
-        same unit; "falling", normal, by six decades from the first step to the last.
-      steps: how many.
-      entries: how many weights.
+      stream: "normal" has a standard deviation of 0.001; "heavy tails" is 0.001 times Student's t with 3 degrees of
+        freedom; "falling" is normal with a standard deviation that falls from 10 to 1e-5.
+      steps: number of steps.
+      entries: number of weights.
     """
     rng = np.random.default_rng(0)
     if stream == "heavy tails":
@@ -45,8 +45,8 @@ def gradients(stream: str, *, steps: int = 6000, entries: int = 256) -> np.ndarr
 
 @functools.partial(jax.jit, static_argnames="decay")
 def _kept(g: jax.Array, *, decay: float) -> dict[str, jax.Array]:
-    def follow(tx, g):
-        def step(state, g):
+    def follow(tx: optax.GradientTransformation, g: jax.Array) -> jax.Array:
+        def step(state: Any, g: jax.Array) -> tuple[Any, jax.Array]:
             _, state = tx.update(g, state)
             return state, jnp.sqrt(storage.decoded(state.nu))
 
@@ -57,14 +57,14 @@ def _kept(g: jax.Array, *, decay: float) -> dict[str, jax.Array]:
 
 
 def roots(g: np.ndarray, decay: float) -> dict[str, np.ndarray]:
-    """The roots of the mean squares as each format keeps them, and the exact ones.
+    """Return the root of the mean square in each format, and in float64.
 
     Args:
-      g: (steps, entries).
+      g: gradients (steps, entries).
       decay: of RMSprop.
 
     Returns:
-      By name of :data:`KEPT`, and "exact", which is in float64: (steps, entries).
+      (steps, entries) for each name of :data:`KEPT` and for "exact", which is computed in float64.
     """
     nu, exact = np.zeros(g.shape[1]), np.empty(g.shape)
     for t, square in enumerate(np.square(g, dtype=np.float64)):
@@ -75,7 +75,7 @@ def roots(g: np.ndarray, decay: float) -> dict[str, np.ndarray]:
 
 
 def relative_errors(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of :func:`roots`, in the second half of the stream: what is kept, divided by what is exact, minus 1."""
+    """Return the relative errors of :func:`roots` in the second half of the stream, by name of :data:`KEPT`."""
     half = len(found["exact"]) // 2
     return {name: found[name][half:] / found["exact"][half:] - 1 for name in KEPT}
 
@@ -88,38 +88,38 @@ def training(
     width: int = 32,
     batch: int = 16,
 ) -> dict[str, Any]:
-    """Train the recurrent network of :mod:`rmsprop_optax.demo.text` with each optimizer on the same mini-batches.
+    """Train the recurrent network of :mod:`experiments.text` with each optimizer on the same mini-batches.
 
-    The loss is summed over the 64 characters of a window, as in Graves' paper, and a mean over the windows.
+    The loss is a sum over the 64 characters of a window, as in Graves' paper, and a mean over the windows.
 
     Args:
       optimizers: by name.
-      seeds: how many, each with first weights and mini-batches of its own.
-      steps: how many mini-batches.
+      seeds: number of seeds; each has its own first weights and mini-batches.
+      steps: number of mini-batches.
       width: of the network.
-      batch: how many windows in a mini-batch.
+      batch: number of windows in a mini-batch.
 
     Returns:
-      ``loss``, by name (seeds, steps), in nats a character, of each mini-batch before its step; ``mean_square``, by
-      name (weights,), of the first seed at the end; ``bytes``, by name, that the optimizer keeps for a parameter;
-      ``parameters``, how many.
+      ``loss``, by name (seeds, steps), the loss of each mini-batch before its step in nats a character;
+      ``mean_square``, by name (weights,), of the first seed after the last step; ``bytes``, by name, the size of the
+      state in bytes a parameter; ``parameters``, their number.
     """
     data = [jnp.asarray(x) for x in text.text()[0]]
     graph, shapes = nnx.split(nnx.eval_shape(lambda: text.GRU(width, rngs=nnx.Rngs(0))), nnx.Param)
     rng = np.random.default_rng(0)
 
-    def first(x):
-        """Flax's own are orthogonal in part, which takes longer to compile than to train."""
+    def first(x: Any) -> np.ndarray:
+        # Flax draws some weights orthogonal, which takes longer to compile than the training takes.
         size = x.shape[0] ** -0.5 if x.ndim > 1 else 0.0
         return size * rng.standard_normal((seeds, *x.shape), np.float32)
 
-    def loss(params, x, y):
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         entropy = optax.softmax_cross_entropy_with_integer_labels(nnx.merge(graph, params)(x), y.astype(jnp.int32))
         return entropy.sum(1).mean()
 
     @jax.jit
     @jax.vmap
-    def gradient(params, rows):
+    def gradient(params: Any, rows: jax.Array) -> tuple[jax.Array, Any]:
         return jax.value_and_grad(loss)(params, *(array[rows] for array in data))
 
     start = jax.tree.map(first, shapes)
@@ -130,7 +130,7 @@ def training(
 
         @jax.jit
         @jax.vmap
-        def update(grads, state, params, tx=tx):
+        def update(grads: Any, state: Any, params: Any, tx: Any = tx) -> tuple[Any, Any]:
             updates, state = tx.update(grads, state, params)
             return optax.apply_updates(params, updates), state
 
@@ -148,32 +148,32 @@ def training(
 
 
 SHAPES = {"embedding": (1024, 256), "up": (256, 1024), "bias": (1024,), "odd": (7, 30)}
-"""What is divided in the third experiment. Eight devices do not divide ``odd``."""
+"""The arrays of the third experiment. Eight devices cannot divide ``odd`` evenly."""
 PLACES = ("replicated", "ZeRO-1", "FSDP")
 
 
 def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
-    """Steps of RMSprop with momentum on :data:`SHAPES`, with random gradients, on all devices.
+    """Take steps of RMSprop with momentum on :data:`SHAPES`, with random gradients, on all devices.
 
     Args:
-      place: "replicated", all is whole on each device; "ZeRO-1", the state is divided; "FSDP", parameters and gradients
-        too.
-      short: keep the mean square in 8 bits and the momentum in 16, and not both in 32.
-      steps: how many.
+      place: "replicated" keeps everything whole on each device; "ZeRO-1" divides the state; "FSDP" divides the state,
+        the parameters and the gradients.
+      short: keep the mean square in 8 bits and the momentum in 16, instead of both in 32.
+      steps: number of steps.
 
     Returns:
-      ``bytes``, on the first device of "parameters", "gradients", "mean square" and "momentum"; ``collectives``, by
-      kind, in the compiled step; ``params``, by name, after the last step.
+      ``bytes``, the bytes of "parameters", "gradients", "mean square" and "momentum" on the first device;
+      ``collectives``, their number in the compiled step, by kind; ``params``, by name, after the last step.
     """
     mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     whole, parts = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
     kept: Any = {"storage": "uint8", "momentum_storage": "bfloat16"} if short else {}
     tx = rmsprop(1e-3, decay=0.99, momentum=0.9, **kept)
 
-    def sharding(shape):
+    def sharding(shape: tuple[int, ...]) -> NamedSharding:
         return parts if place == "FSDP" and shape[0] % jax.device_count() == 0 else whole
 
-    def draw(number):
+    def draw(number: int) -> dict[str, jax.Array]:
         rng = np.random.default_rng(number)
         return {
             name: jax.device_put(rng.standard_normal(shape, np.float32), sharding(shape))
@@ -185,7 +185,7 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
     state = jax.jit(tx.init, out_shardings=shardings)(params)
     of_params = jax.tree.map(lambda x: x.sharding, params)
 
-    def step(params, state, grads):
+    def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
         updates, state = tx.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
@@ -193,7 +193,7 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
     for number in range(steps):
         params, state = program(params, state, draw(1 + number))
 
-    def held(tree):
+    def held(tree: Any) -> int:
         return sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(tree))
 
     nu, trace = optax.tree.get(state, "nu"), optax.tree.get(state, "trace")
@@ -207,7 +207,7 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
 
 
 def tpu_compiler() -> plan.Compiler | None:
-    """Return the compiler for :func:`tpu_plans`, or None if libtpu is not installed. No TPU is needed."""
+    """Return the compiler for :func:`tpu_plans`, or ``None`` if libtpu is not installed. It needs no TPU."""
     return None if importlib.util.find_spec("libtpu") is None else plan.Compiler()
 
 
@@ -217,15 +217,15 @@ def tpu_plans(
     formats: Sequence[Any] = tuple(storage.FORMATS),
     compiler: plan.Compile | None = None,
 ) -> dict[str, Any]:
-    """A step on 16 chips of TPU v5e, see :func:`rmsprop_optax.plan.plan`.
+    """Return the plan of a step on 16 chips of TPU v5e, of :func:`rmsprop_optax.plan.plan`.
 
     Args:
-      arrays: shapes, and how many parameters have each; a transformer of 1.3 billion parameters by default.
+      arrays: shape → number of arrays; a transformer of 1.3 billion parameters by default.
       formats: of the mean square.
-      compiler: from :func:`tpu_compiler`, or None for arithmetic only.
+      compiler: of :func:`tpu_compiler`, or ``None`` for arithmetic alone.
 
     Returns:
-      By sharding, "fsdp" and "zero1", a plan.
+      A plan for each sharding, "fsdp" and "zero1".
     """
     topology = plan.topology_of("v5e:4x4")
     arrays = arrays or plan.transformer(1.3e9, topology.devices)

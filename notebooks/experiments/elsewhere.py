@@ -1,6 +1,8 @@
-"""A training that another framework begins and this package goes on with, for the third notebook.
+"""A training that another framework begins and this package continues.
 
-The network and its batches are the same in PyTorch and Keras (``tests/golden/frameworks/half_way.py``) and here.
+Network and batches equal those of ``tests/golden/frameworks/half_way.py``, in PyTorch and Keras.
+``notebooks/3_from_other_frameworks.ipynb`` draws the results; ``tests/claims/from_other_frameworks.py`` asserts what
+the notebook says about them.
 """
 
 import functools
@@ -37,7 +39,7 @@ class Net(nnx.Module):
 
 @functools.cache
 def batches() -> tuple[np.ndarray, np.ndarray]:
-    """All 200 mini-batches of digits: images float32[200, 32, 8, 8, 1] and labels int32[200, 32]."""
+    """Return all mini-batches of digits: images float32[200, 32, 8, 8, 1] and labels int32[200, 32]."""
     train, _ = digits()
     rows = np.random.default_rng(0).integers(0, len(train.labels), (STEPS, BATCH))
     return np.asarray(train.images)[rows], np.asarray(train.labels)[rows]
@@ -47,7 +49,7 @@ def batches() -> tuple[np.ndarray, np.ndarray]:
 def _gradients(params: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
     graph = nnx.graphdef(nnx.eval_shape(lambda: Net(rngs=nnx.Rngs(0))))
 
-    def loss(params):
+    def loss(params: Any) -> jax.Array:
         return optax.softmax_cross_entropy_with_integer_labels(nnx.merge(graph, params)(images), labels).mean()
 
     return jax.value_and_grad(loss)(params)
@@ -64,11 +66,11 @@ def go_on(tx: optax.GradientTransformation, params: Any, opt_state: Any) -> dict
 
     Args:
       tx: the optimizer.
-      params: the network's after the first half, a tree of arrays by the names of :class:`Net`.
-      opt_state: the optimizer's.
+      params: of the network after the first half, a tree of arrays by the names of :class:`Net`.
+      opt_state: the optimizer's state after the first half.
 
     Returns:
-      ``loss`` (100,), of each mini-batch before its step; ``params`` and ``opt_state`` after the last.
+      ``loss`` (100,), of each mini-batch before its step; ``params`` and ``opt_state`` after the last step.
     """
     losses = []
     for batch in list(zip(*batches(), strict=True))[HALF:]:
@@ -79,7 +81,7 @@ def go_on(tx: optax.GradientTransformation, params: Any, opt_state: Any) -> dict
 
 
 def nudged(params: Any, seed: int) -> Any:
-    """The same weights with the last bit of each changed, up or down: what rounding alone does to a run."""
+    """Return the weights with the last bit of each changed, up or down at random, to measure the effect of rounding."""
     rng = np.random.default_rng(seed)
 
     def nudge(x: Any) -> np.ndarray:
@@ -90,21 +92,21 @@ def nudged(params: Any, seed: int) -> Any:
 
 
 def furthest(one: Any, other: Any) -> float:
-    """The largest difference between the entries of two trees of arrays."""
+    """Return the largest difference between the entries of two trees of arrays."""
     return max(
         jax.tree.leaves(jax.tree.map(lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()), one, other))
     )
 
 
 def apart(run: dict[str, Any], end: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """How far a run ended from where another did.
+    """Return the distance between the ends of two runs.
 
     Args:
       run: of :func:`go_on`.
-      end: the other's ``loss``, ``params``, and ``slots`` as :mod:`rmsprop_optax.interop` reads them.
+      end: ``loss``, ``params`` and ``slots`` of the other run, the slots as :mod:`rmsprop_optax.interop` reads them.
 
     Returns:
-      For ``loss``, ``weight`` and each of the slots the largest difference, and the other's largest entry.
+      For ``loss``, ``weight`` and each of the slots: the largest difference, and the largest entry of the other run.
     """
     slots = interop.read(run["opt_state"])
     pairs = {"loss": (run["loss"], end["loss"]), "weight": (run["params"], end["params"])}

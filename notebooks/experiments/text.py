@@ -1,4 +1,4 @@
-"""Python's own help, which every Python carries, and a recurrent network that predicts its characters."""
+"""The text of Python's own help, which every Python contains, and a recurrent network that predicts its characters."""
 
 import pydoc_data.topics
 
@@ -10,9 +10,12 @@ from flax import nnx
 CONTEXT = 64
 CHARACTERS = sorted(set("".join(pydoc_data.topics.topics.values())))
 
+Windows = tuple[np.ndarray, np.ndarray]
+"""Characters uint8[n, 64], and the next character of each."""
+
 
 class GRU(nnx.Module):
-    """Characters int[n, time] → logits float32[n, time, characters] of each one's successor."""
+    """Characters int[n, time] → logits float32[n, time, characters] of the next characters."""
 
     def __init__(self, width: int = 128, *, rngs: nnx.Rngs):
         self.embed = nnx.Embed(len(CHARACTERS), 32, rngs=rngs)
@@ -25,10 +28,10 @@ class GRU(nnx.Module):
         return self.logits(states.swapaxes(0, 1))
 
 
-def text() -> tuple[tuple, tuple]:
-    """The help in windows of 64 characters with their successors: nine tenths to train, the last to validate.
+def text() -> tuple[Windows, Windows]:
+    """Return windows to train (the first nine tenths of the text) and to validate (the rest).
 
-    To train there is a window at every character, to validate one after the other.
+    A training window starts at every character; validation windows do not overlap.
     """
     topics = pydoc_data.topics.topics
     codes = np.searchsorted(CHARACTERS, list("\n".join(topics[key] for key in sorted(topics)))).astype(np.uint8)

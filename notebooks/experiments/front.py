@@ -1,6 +1,6 @@
-"""The figure of the README: ``python -m rmsprop_optax.demo.front`` draws it again.
+"""The figure of the README. ``python notebooks/experiments/front.py`` draws it into ``notebooks/data/front.png``.
 
-Three experiments of a few lines, each returns the curves of a panel; ``tests/test_front.py`` asserts what it says.
+Each of three short experiments returns the curves of one panel; ``tests/test_front.py`` asserts what the panel says.
 """
 
 from pathlib import Path
@@ -17,8 +17,8 @@ from rmsprop_optax.storage import decoded
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PATH = Path("notebooks", "data", "front.png")
-# The place of epsilon, the start of the mean square, the place of the learning rate.
+PATH = Path(__file__).parents[1] / "data" / "front.png"
+# The rules differ in the place of epsilon, the start of the mean square and the place of the learning rate.
 RULES = {
     "PyTorch": ("pytorch", {"alpha": 0.9, "eps": 1e-3, "momentum": 0.9}),
     "Keras 3, optax": ("keras", {"rho": 0.9, "epsilon": 1e-3, "momentum": 0.9}),
@@ -28,7 +28,7 @@ RULES = {
 
 
 def rules(*, steps: int = 200, gradient: float = 3e-3) -> dict[str, np.ndarray]:
-    """The steps of a weight under the same numbers and a constant gradient; the rate falls to a tenth half way."""
+    """Return the steps of a weight under a constant gradient; the rate falls to a tenth after half of the steps."""
     rate = lambda count: jnp.where(count < steps // 2, 0.01, 0.001)  # noqa: E731
     return {
         name: -_updates(dialects.TABLE[dialect].constructor(rate, **options), np.full(steps, gradient))
@@ -37,7 +37,10 @@ def rules(*, steps: int = 200, gradient: float = 3e-3) -> dict[str, np.ndarray]:
 
 
 def centered(*, steps: int = 400, gradient: float = 10.0, noise: float = 1e-4) -> dict[str, np.ndarray]:
-    """The updates of a weight whose gradient is steady to four digits, in learning rates; NaN once the weight is."""
+    """Return the updates, in learning rates, of a weight whose gradient is constant to four digits.
+
+    Updates are NaN from the step on at which the weight is NaN.
+    """
     gradients = gradient * (1 + noise * np.random.default_rng(0).standard_normal(steps))
     options: dict[str, Any] = {"learning_rate": 1.0, "decay": 0.9, "eps": 1e-8, "centered": True}
     both = {"optax.rmsprop": optax.rmsprop(**options), "rmsprop_optax": dialects.optax(**options)}
@@ -46,7 +49,7 @@ def centered(*, steps: int = 400, gradient: float = 10.0, noise: float = 1e-4) -
 
 
 def stalled(*, steps: int = 8000, decay: float = 0.999) -> dict[str, np.ndarray]:
-    """The mean square of bfloat16 gradients of 1 and −1, which is 1 in the end."""
+    """Return the mean square of bfloat16 gradients of 1 and −1; its exact limit is 1."""
     signs = np.where(np.arange(steps) % 2, 1.0, -1.0)
     kept = {
         "optax.rmsprop": optax.rmsprop(1.0, decay),
@@ -62,14 +65,14 @@ def _updates(tx: optax.GradientTransformation, gradients: np.ndarray) -> np.ndar
 
 
 def _mean_squares(tx: optax.GradientTransformation, gradients: np.ndarray) -> np.ndarray:
-    """Of 256 weights with the same gradients, which stochastic rounding keeps apart."""
+    """Return the mean over 256 weights with the same gradients: each has its own random rounding."""
     rows = jnp.asarray(np.broadcast_to(gradients[:, None], (len(gradients), 256)), jnp.bfloat16)
     read = lambda _, state: jnp.mean(decoded(optax.tree.get(state, "nu")).astype(jnp.float32))  # noqa: E731
     return np.asarray(_run(tx, rows, read), float)
 
 
 def _run(tx: optax.GradientTransformation, gradients: jax.Array, read: Any) -> jax.Array:
-    def step(state, g):
+    def step(state: Any, g: jax.Array) -> tuple[Any, Any]:
         update, state = tx.update(g, state, g)
         return state, read(update, state)
 
@@ -77,7 +80,7 @@ def _run(tx: optax.GradientTransformation, gradients: jax.Array, read: Any) -> j
 
 
 def figure() -> "Figure":
-    """The three panels."""
+    """Draw the three panels."""
     from matplotlib.figure import Figure
 
     blue, red, green, pink = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
