@@ -406,7 +406,7 @@ def test_the_function_that_converts_weights_is_followed_both_ways():
     same(tree, convert(arrays))
     same(layout.backward(tree, NAMED, convert), arrays)
     same(layout.backward(nnx.State(tree), NAMED, convert), arrays)
-    with pytest.raises(ValueError, match="got ab, which these lack"):
+    with pytest.raises(ValueError, match="got ab, which the slots lack"):
         layout.backward({name: x for name, x in tree.items() if name != "ab"}, NAMED, convert)
     with pytest.raises(ValueError, match=r"got \(5,\) for \(5, 1\) at ab"):
         layout.backward(tree | {"ab": tree["ab"][:, None]}, NAMED, convert)
@@ -415,10 +415,10 @@ def test_the_function_that_converts_weights_is_followed_both_ways():
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (lambda a: {"conv": a["conv.weight"]}, "others for attention.qk, a, b"),
-        (lambda a: {k: x for k, x in convert(a).items() if k != "conv"}, "others for conv.weight"),
-        (lambda a: convert(a) | {"again": a["b"]}, "others for b"),
-        (lambda a: convert(a) | {"ab": 2 * np.concatenate([a["a"], a["b"]])}, "move entries and change none"),
+        (lambda a: {"conv": a["conv.weight"]}, "several for attention.qk, a, b"),
+        (lambda a: {k: x for k, x in convert(a).items() if k != "conv"}, "several for conv.weight"),
+        (lambda a: convert(a) | {"again": a["b"]}, "several for b"),
+        (lambda a: convert(a) | {"ab": 2 * np.concatenate([a["a"], a["b"]])}, "must only move entries"),
         (lambda a: convert(a) | {"x": a["bn.running_mean"]}, "a KeyError of .bn.running_mean"),
     ],
     ids=["left out", "left out of copies", "twice", "arithmetic", "a buffer"],
@@ -428,7 +428,7 @@ def test_a_function_that_loses_or_changes_entries_is_refused(broken, message, wa
     arrays = {name: np.ones(shape, np.float32) for name, shape in NAMED.items()}
     if way == "backward":
         tree = broken(arrays | {"bn.running_mean": np.ones(1)})
-        message = message if "KeyError" in message else "move entries|each entry in one place"
+        message = message if "KeyError" in message else "only move entries|each entry in one place"
     follow = {
         "forward": lambda: layout.forward(arrays, broken),
         "backward": lambda: layout.backward(tree, NAMED, broken),
