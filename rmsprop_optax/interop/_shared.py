@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from rmsprop_optax._paths import some
@@ -20,6 +21,11 @@ def is_masked(x: Any) -> bool:
 def has_masked(tree: Tree) -> bool:
     """Whether any leaf of a tree is masked."""
     return any(map(is_masked, jax.tree.leaves(tree, is_leaf=is_masked)))
+
+
+def float64(x: jax.Array) -> jax.Array:
+    """An array in float64, or in complex128 if it is complex; in ``jax.enable_x64(True)``."""
+    return x.astype(np.promote_types(x.dtype, np.float64))
 
 
 def imported(package: str, user: Any, *, install: str | None = None) -> ModuleType:
