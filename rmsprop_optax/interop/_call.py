@@ -1,4 +1,4 @@
-"""Calls of this package and of optax as data: made, or shown as text."""
+"""Calls of this package and of optax as data, to make or to show as text."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ class Call(NamedTuple):
 
 
 def made(x: Any) -> Any:
-    """The return value of a call; what is no call stays as it is.
+    """The return value of a call; any other value is returned as it is.
 
     Example:
       >>> made(Call("optax.constant_schedule", {"value": 0.5}))(0)

@@ -107,7 +107,7 @@ def _load_safetensors(path: str) -> dict[str, Any]:
 
 
 def _nested(arrays: dict[str, np.ndarray], groups: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Nested dicts from keys joined by dots; the names of parameters may contain dots, too."""
+    """Nested dicts from keys joined by dots; the names of parameters may themselves contain dots."""
     tree: dict[str, Any] = {}
     for name, value in groups.items():
         prefix = f"{name.removesuffix('param_groups')}state."

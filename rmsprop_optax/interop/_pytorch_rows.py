@@ -128,7 +128,7 @@ def asked_of(group: Mapping[str, Any]) -> list[str]:
 
 
 def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
-    """The rows, where a parameter without a state gets the state before its first step.
+    """The rows; a row without a state gets the state before the first step.
 
     Raises:
       ValueError: ``initial_scale`` is needed and ``None``, or a shape is not known.

@@ -14,7 +14,7 @@ from rmsprop_optax._types import Tree
 
 
 def is_masked(x: Any) -> bool:
-    """Whether an optimizer leaves a leaf alone, as ``optax.masked`` and ``optax.partition`` mark it."""
+    """Whether a leaf stands for a parameter that ``optax.masked`` or ``optax.partition`` leaves out."""
     return isinstance(x, optax.MaskedNode)
 
 
@@ -24,7 +24,7 @@ def has_masked(tree: Tree) -> bool:
 
 
 def float64(x: jax.Array) -> jax.Array:
-    """An array in float64, or in complex128 if it is complex; in ``jax.enable_x64(True)``."""
+    """An array in float64, or complex128 if it is complex; call this inside ``jax.enable_x64(True)``."""
     return x.astype(np.promote_types(x.dtype, np.float64))
 
 

@@ -103,7 +103,7 @@ def write(
 
     Raises:
       ValueError: the variables contradict the config; the slots are not those of the optimizer or have no count; or the
-        learning rate is missing or useless.
+        learning rate is missing or not needed.
 
     Example:
       >>> like = [np.int32(0), np.float32(0.1), np.zeros(2, np.float32)]

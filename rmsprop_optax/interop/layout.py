@@ -74,7 +74,7 @@ def _compare(made: Shapes, values: Mapping[str, Any]) -> None:
 
 
 def _numbered(values: Mapping[str, Any], shapes: Shapes, convert: Convert, dtype: Any) -> dict[str, np.ndarray]:
-    """:func:`backward` for a ``convert`` that copies: it is given numbered entries and shows where each number goes."""
+    """:func:`backward` for a ``convert`` that copies: it moves numbers, which show where each entry goes."""
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     total = sum(sizes.values())
     ends = np.cumsum([0, *sizes.values()])

@@ -117,7 +117,7 @@ def write(
 
     Raises:
       ValueError: the slots are not those that ``momentum`` and ``centered`` of the groups ask for, or have no count;
-        names, shapes and ``convert`` do not fit; or the learning rate is missing or useless.
+        names, shapes and ``convert`` do not fit; or the learning rate is missing or not needed.
 
     Example:
       >>> optimizer.load_state_dict(

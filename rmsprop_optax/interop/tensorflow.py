@@ -135,7 +135,7 @@ def write(
 
     Raises:
       ValueError: the variables are not understood; the slots are not those of the optimizer; or the learning rate is
-        missing or useless.
+        missing or not needed.
 
     Example:
       >>> like = {"w": np.ones(2), "w/RMSProp": np.ones(2, np.float32), "w/RMSProp_1": np.zeros(2, np.float32)}
