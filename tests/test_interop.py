@@ -13,7 +13,7 @@ from flax.training.train_state import TrainState
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rmsprop_optax import ScaleByRmsState, dialects, interop, rmsprop, with_remainder
+from rmsprop_optax import dialects, interop, rmsprop, with_remainder
 from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.interop import Slots, layout, slots
 
