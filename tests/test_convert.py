@@ -140,7 +140,7 @@ def test_a_keras_file_without_a_config_needs_the_hyperparameters(tmp_path):
     model.compile(keras.optimizers.RMSprop(0.1, momentum=0.9), "mse")
     model.optimizer.build(model.trainable_variables)
     model.save_weights(tmp_path / "run.weights.h5")
-    with pytest.raises(ValueError, match=r"run\.weights\.h5 has no config of its optimizer: give the hyperparameters"):
+    with pytest.raises(ValueError, match=r"run\.weights\.h5 has no config of its optimizer: pass its hyperparameters"):
         conversion.read(tmp_path / "run.weights.h5")
     run = conversion.read(tmp_path / "run.weights.h5", config={"momentum": 0.9})
     assert run.calls == ["dialects.keras(momentum=0.9)"]
@@ -155,7 +155,7 @@ def test_a_file_of_bitsandbytes_that_has_the_optimizer_alone(tmp_path):
     assert run.params is None
     assert run.slots.mean_square["fc.weight"].tolist() == [[4.0] * 3] * 2
     assert conversion.report(run).splitlines() == [
-        "parameters  1 arrays, 6 entries; their values are not in the file under these names",
+        "parameters  1 arrays, 6 entries; no weights of these names in the file (found: none)",
         "buffers     none",
         "slots       mean_square; 0.0 MB",
         "step        100",
@@ -168,7 +168,11 @@ def files(folder):
 
 
 BAD = {
-    "a folder that is there": ((), "overwrite it with --overwrite", lambda folder: (folder / "out").mkdir()),
+    "a folder that is there": (
+        (),
+        "replace it with overwrite=True (--overwrite)",
+        lambda folder: (folder / "out").mkdir(),
+    ),
     "no file": ((), "No such file", lambda folder: (folder / "run.safetensors").rename(folder / "other")),
     "truncated": ((), "run.safetensors", lambda folder: (folder / "run.safetensors").write_bytes(b"x" * 99)),
     "a function that is not there": (("--layout", "nowhere:f"), "--layout nowhere:f", None),

@@ -296,20 +296,26 @@ FC = {"fc.weight": W, "fc.bias": B}
 @pytest.mark.parametrize(
     ("refused", "message"),
     [
-        (lambda: linear({"weight": W, "gamma": B}), "the layer has no gamma, only weight, kernel, bias"),
+        (lambda: linear({"weight": W, "gamma": B}), "only takes weight, kernel, bias, got gamma"),
         (lambda: linear({"weight": np.zeros((1, 2, 3))}), "axes"),
         (lambda: linear_after_flatten({"weight": W}, shape=(3, 2, 2)), "reshape"),
         (lambda: multi_head_attention({"bias_k": B}, num_heads=2), "bias_k has no place in Flax's attention"),
         (lambda: cell(TWO_BIASES | {"weight_hr": W}), "no place for weight_hr"),
-        (lambda: cell_by_gate(TWO_BIASES), "two slots do not make one by moving: keep both in a cell of your own"),
+        (lambda: cell_by_gate(TWO_BIASES), "slots cannot be joined: keep both in your own cell"),
         (lambda: cell(KERAS_GRU), "reset_after=False"),
         (lambda: batch_stats({"num_batches_tracked": B}), "num_batches_tracked"),
         (lambda: converter({"a": ("fc", linear), "b": ("fc2", linear)})(FC), "got no arrays of fc2. Buffers"),
         (lambda: converter({"a": ("fc", linear)})(FC | {"f.c": B, "fc2.weight": W}), "no layer for f.c, fc2.weight"),
         (lambda: converter({"a": ("f", linear), "b": "gain"})(FC), "no arrays of f, gain and no layer for fc.weight"),
-        (lambda: converter({"a": ("fc", norm), "b": "c"})(FC | {"fc.d": B, "c": B}), "fc: the layer has no d"),
+        (
+            lambda: converter({"a": ("fc", norm), "b": "c"})(FC | {"fc.d": B, "c": B}),
+            "fc: this layer only takes .*, got d",
+        ),
         (lambda: converter({"a": ("fc", linear), "a/bias": "gain"})(FC | {"gain": B}), "gain: .* got bias from two"),
-        (lambda: layout.forward(FC, converter({"a": ("fc", linear), "b": ("fc", linear)})), "used twice"),
+        (
+            lambda: layout.forward(FC, converter({"a": ("fc", linear), "b": ("fc", linear)})),
+            "got no place or several for fc.weight",
+        ),
     ],
 )
 def test_what_is_refused(refused, message):

@@ -1,10 +1,11 @@
-"""Carry a run from another framework here, and back; and between our own options.
+"""Continue a run of another framework here, or a run of ours there or with other options.
 
-Everything goes through :class:`Slots`: each file of this package reads one format into them, and :func:`write` makes a
-state of them. Formats are plain mappings of arrays; a framework is imported only where one of its files is opened.
+Everything goes through :class:`Slots`: each file of this package reads one format into slots, and :func:`write` makes a
+state from slots. Formats are plain mappings of arrays; a framework is imported only to open one of its files.
 """
 
+from rmsprop_optax._paths import named
 from rmsprop_optax.interop import optax
-from rmsprop_optax.interop.slots import Slots, named, read, transfer, write
+from rmsprop_optax.interop.slots import Slots, read, transfer, write
 
 __all__ = ["Slots", "named", "optax", "read", "transfer", "write"]

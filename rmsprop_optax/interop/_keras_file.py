@@ -1,7 +1,6 @@
-"""Files of Keras: ``.keras``, ``.weights.h5`` and whole models' ``.h5``, read and written without Keras."""
+"""Read and write Keras's files without Keras: ``.keras``, ``.weights.h5``, and ``.h5`` of a whole model."""
 
 import contextlib
-import importlib
 import io
 import json
 import os
@@ -11,33 +10,34 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from rmsprop_optax.interop.slots import some
+from rmsprop_optax._paths import some
+from rmsprop_optax.interop._shared import imported
 
 _WEIGHTS = "model.weights.h5"
 
 
-def load(path: str | os.PathLike, at: str = "optimizer") -> dict[str, Any]:
-    """What a file of Keras holds, read without Keras and without the model's class; no code in it is run.
+def load(path: str | os.PathLike[str], at: str = "optimizer") -> dict[str, Any]:
+    """What a Keras file holds. Neither Keras nor the model's class is needed, and no code in the file runs.
 
     Args:
-      path: a ``.keras`` or ``.weights.h5`` file, or a whole model's ``.h5`` file, of Keras 3 or of tf.keras.
-      at: which optimizer, where a model has others than the one of ``compile``, as ``"d_optimizer"``.
+      path: a ``.keras`` or ``.weights.h5`` file, or the ``.h5`` file of a whole model, from Keras 3 or tf.keras.
+      at: the optimizer's place in the file, such as ``"d_optimizer"``; by default that of the optimizer of ``compile``.
 
     Returns:
-      ``{"optimizer": {"0": …, "1": …}, "config": …, "weights": {path: …}}``: the optimizer's variables by position; its
-      class and hyperparameters as ``keras.optimizers.serialize`` has them, ``None`` where the file has none, as a
-      ``.weights.h5`` file; the model's variables by their paths in the file. In mixed precision the optimizer is the
-      one inside the ``LossScaleOptimizer``.
+      ``{"optimizer": {"0": …, "1": …}, "config": …, "weights": {path: …}}``. ``optimizer`` has the optimizer's
+      variables by position; in mixed precision, those of the optimizer inside the ``LossScaleOptimizer``. ``config``
+      has its class and hyperparameters, as ``keras.optimizers.serialize`` returns them, and is ``None`` if the file has
+      none, as a ``.weights.h5`` file. ``weights`` has the model's variables by their paths in the file.
 
     Raises:
-      ValueError: the file is truncated, is none of them, holds no optimizer, or refers to other files.
+      ValueError: the file is truncated, has another format, holds no optimizer, or refers to other files.
       ImportError: ``h5py`` is not installed.
 
     Example:
@@ -58,25 +58,26 @@ def load(path: str | os.PathLike, at: str = "optimizer") -> dict[str, Any]:
 
 
 def save(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     checkpoint: Mapping[str, Any],
-    like: str | os.PathLike,
+    like: str | os.PathLike[str],
     at: str = "optimizer",
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write a copy of a file of Keras with other numbers in it.
+    """Write a copy of a Keras file with other numbers in it.
 
     Args:
       path: the new file.
-      checkpoint: as :func:`load` gave it for ``like``, with arrays of the same shapes; ``config`` is not written.
-      like: the old file, which stays as it is.
-      at: as for :func:`load`.
-      overwrite: whether ``path`` may be there already; it must not be ``like``.
+      checkpoint: what :func:`load` returns for ``like``, with other arrays of the same shapes. ``config`` is not
+        written.
+      like: the file that is copied; it stays as it is.
+      at: the optimizer's place in the file, by default that of the optimizer of ``compile``.
+      overwrite: whether to replace a file at ``path``, which must not be ``like``.
 
     Raises:
-      FileExistsError: there is a file at ``path``.
-      ValueError: an array is missing, left over or of another shape, or the old file is not whole. Nothing is written.
+      FileExistsError: ``path`` exists.
+      ValueError: an array is missing, left over or of another shape, or ``like`` is truncated. Nothing is written.
 
     Example:
       >>> save("resumed.keras", write(file, slots, names), like="run.keras")  # doctest: +SKIP
@@ -86,7 +87,7 @@ def save(
     """
     path, like = Path(path), Path(like)
     if path.exists() and (not overwrite or path.samefile(like)):
-        raise FileExistsError(f"{path} is there already: choose another name, or overwrite=True if it is not {like}.")
+        raise FileExistsError(f"{path} exists: choose another name, or pass overwrite=True if it is not {like}.")
     with _opened(like, at) as (file, _):
         datasets = dict(_datasets(file, like))
         shapes = {name: dataset.shape for name, dataset in datasets.items()}
@@ -99,12 +100,14 @@ def save(
     for part, known in places.items():
         given = checkpoint[part]
         wrong += [f"no {part} {key}" for key in known if key not in given]
-        wrong += [f"{part} {key}, for which there is no place" for key in given if key not in known]
+        wrong += [f"{part} {key}, which the file lacks" for key in given if key not in known]
         values |= {name: given[key] for key, names in known.items() if key in given for name in names}
     sizes = [(name, np.shape(value), shapes[name]) for name, value in values.items()]
     wrong += [f"{name} with shape {size} for {shape}" for name, size, shape in sizes if size != shape]
     if wrong:
-        raise ValueError(f"the arrays must be those of {like}, got {some(wrong)}: load it, and replace arrays.")
+        raise ValueError(
+            f"checkpoint must have the arrays of {like}, got {some(wrong)}: load the file, and replace arrays."
+        )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         weights, whole = Path(folder, _WEIGHTS), Path(folder, "whole")
         if _is_zip(like):
@@ -123,19 +126,23 @@ def save(
         os.replace(whole, path)
 
 
-def count_at(paths: list[str]) -> int:
-    """Where the steps are counted: a LossScaleOptimizer has a count, too, before that of the optimizer inside."""
+def count_at(paths: Sequence[str]) -> int:
+    """The position of the variable that counts steps, or -1.
+
+    A LossScaleOptimizer has a count of its own, which precedes that of the optimizer inside: the last count is taken.
+    """
     return max((i for i, path in enumerate(paths) if last_name(path) in ("iteration", "iter")), default=-1)
 
 
 def last_name(path: str) -> str:
+    """The last part of a variable's path, without the number of its output in TensorFlow."""
     return path.rsplit("/", 1)[-1].split(":")[0]
 
 
 class _Part(io.RawIOBase):
-    """A range of a file as a file: what is stored in an archive can be read in any order."""
+    """A range of a file as a seekable file, for a member that an archive stores uncompressed."""
 
-    def __init__(self, file: Any, start: int, size: int):
+    def __init__(self, file: io.BufferedReader, start: int, size: int):
         self._file, self._start, self._size, self._at = file, start, size, 0
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -154,8 +161,8 @@ _BROKEN = (OSError, EOFError, KeyError, RuntimeError, UnicodeDecodeError, zipfil
 
 @contextlib.contextmanager
 def _opened(path: Path, at: str) -> Iterator[tuple[Any, Any]]:
-    """The HDF5 file in a file of Keras, and the optimizer's config."""
-    h5py = _h5py(path)
+    """The HDF5 file in a Keras file, and the optimizer's config."""
+    h5py = imported("h5py", path)
     with open(path, "rb") as raw:
         try:
             if _is_zip(path):
@@ -171,7 +178,7 @@ def _opened(path: Path, at: str) -> Iterator[tuple[Any, Any]]:
         except _BROKEN as error:
             raise ValueError(
                 f"{path} must be a whole .keras, .weights.h5 or .h5 file, got {type(error).__name__}: {error}. Copy it "
-                "again if it was truncated; a folder or a .weights.json of Keras must be saved as one file first."
+                "again if it is truncated; save a folder or a .weights.json of Keras as one file first."
             ) from error
 
 
@@ -180,19 +187,20 @@ def _is_zip(path: Path) -> bool:
         return raw.read(2) == b"PK"
 
 
-def _inside(path: Path, text: Any, *keys: str) -> Any:
+def _inside(path: Path, text: str | bytes, *keys: str) -> Any:
+    """What JSON holds under nested keys, or ``None``."""
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} must have its config in JSON, got {error}: copy it again.") from error
+        raise ValueError(f"the config in {path} must be JSON, got {error}: copy the file again.") from error
     for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 
 @contextlib.contextmanager
-def _member(archive: zipfile.ZipFile, raw: Any) -> Iterator[Any]:
-    """The weights in an archive, after their checksum was compared."""
+def _member(archive: zipfile.ZipFile, raw: io.BufferedReader) -> Iterator[IO[bytes] | _Part]:
+    """The file of the weights in an archive, once its checksum is verified."""
     info = archive.getinfo(_WEIGHTS)
     with archive.open(info) as member:
         if info.compress_type != zipfile.ZIP_STORED:
@@ -207,16 +215,9 @@ def _member(archive: zipfile.ZipFile, raw: Any) -> Iterator[Any]:
     yield _Part(raw, info.header_offset + 30 + name + extra, info.file_size)
 
 
-def _h5py(path: Any) -> Any:
-    try:
-        return importlib.import_module("h5py")
-    except ImportError as error:
-        raise ImportError(f"{path} needs the package h5py, which is not installed: pip install h5py.") from error
-
-
 def _datasets(group: Any, path: Path, at: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers in an HDF5 file, which all must be in it."""
-    h5py = _h5py(path)
+    """The numeric arrays of an HDF5 file by path; refuse an array that lies outside the file."""
+    h5py = imported("h5py", path)
     for key in group:
         name = f"{at}{key}"
         child = group[key] if isinstance(group.get(key, getlink=True), h5py.HardLink) else None
@@ -224,18 +225,25 @@ def _datasets(group: Any, path: Path, at: str = "") -> Iterator[tuple[str, Any]]
             yield from _datasets(child, path, f"{name}/")
             continue
         if not isinstance(child, h5py.Dataset) or child.external or child.is_virtual:
-            raise ValueError(f"{path} must hold all its arrays itself, got a link at {name}: it is not Keras's.")
-        if child.nbytes > 1000 * child.id.get_storage_size() + (1 << 20):
-            raise ValueError(f"{path} must hold what it says, got next to nothing for {child.nbytes} bytes at {name}.")
+            raise ValueError(f"{path} must contain all of its arrays, got a link at {name}: Keras writes no links.")
+        stored = child.id.get_storage_size()
+        if child.nbytes > 1000 * stored + (1 << 20):
+            raise ValueError(
+                f"{path} must contain all of its arrays, got {stored} bytes for an array of {child.nbytes} bytes at "
+                f"{name}: Keras writes no such array."
+            )
         if child.dtype.kind in "biufc" or child.dtype == "V2":
             yield name, child
 
 
 def _places(file: Any, path: Path, datasets: Mapping[str, Any], at: str) -> dict[str, list[str]]:
-    """Where each of the optimizer's variables stands in a file; there are two places in a LossScaleOptimizer."""
+    """The paths of each of the optimizer's variables in a file, by position.
+
+    A LossScaleOptimizer stores each variable of the optimizer inside twice.
+    """
     if "optimizer_weights" in file:
         attributes = file["optimizer_weights"].attrs
-        parts = ["weight_names", *(f"weight_names{i}" for i in range(len(attributes)))]  # long lists are divided
+        parts = ["weight_names", *(f"weight_names{i}" for i in range(len(attributes)))]  # HDF5 limits their size
         names = [name for part in parts if part in attributes for name in attributes[part]]
         found = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
         places = {str(i): [f"optimizer_weights/{name}"] for i, name in enumerate(found[max(count_at(found), 0) :])}
@@ -252,25 +260,27 @@ def _places(file: Any, path: Path, datasets: Mapping[str, Any], at: str) -> dict
     if lost or not places:
         others = {name.partition("/vars/")[0] for name in datasets if re.search("optimizer[^/]*/vars/", name)}
         raise ValueError(
-            f"{path} must hold the variables of an optimizer at {at}, got {f'no {some(lost)}' if lost else 'none'}, and"
-            f" {some(sorted(others - {at})) or 'no others'}: give its place, or compile the model and train it before "
-            "saving. A legacy optimizer of tf.keras is kept in .h5 files and in checkpoints alone."
+            f"{path} must hold the variables of an optimizer at {at}, got {f'no {some(lost)}' if lost else 'none'} "
+            f"(other optimizers: {some(sorted(others - {at})) or 'none'}): pass its place as at=…, or compile and "
+            "train the model before saving. tf.keras saves a legacy optimizer only in .h5 files and in checkpoints."
         )
     return dict(sorted(places.items(), key=lambda place: int(place[0])))
 
 
 def _weights(datasets: Mapping[str, Any], at: str) -> list[str]:
+    """The paths of the model's variables."""
     return [name for name in datasets if not name.startswith((f"{at}/", "optimizer_weights/", "metrics/"))]
 
 
 def _read(dataset: Any) -> np.ndarray:
-    """An array of a file, of which Keras keeps bfloat16 as two bytes without meaning."""
-    array = dataset[...]
+    """An array of a file. Keras stores bfloat16 as the opaque type V2 of two bytes."""
+    array: np.ndarray = dataset[...]
     return array.view(jnp.bfloat16) if array.dtype == "V2" else array
 
 
 def _fill(path: Path, values: Mapping[str, Any]) -> None:
-    with _h5py(path).File(path, "r+") as file:
+    """Write arrays into an HDF5 file, by path."""
+    with imported("h5py", path).File(path, "r+") as file:
         for name, value in values.items():
             value = np.asarray(value)
             file[name][...] = value.astype(jnp.bfloat16).view("V2") if file[name].dtype == "V2" else value

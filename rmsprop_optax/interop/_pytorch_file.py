@@ -1,7 +1,6 @@
-"""Files of ``torch.save`` and safetensors, read without running code in them."""
+"""Read files of ``torch.save`` and safetensors; no code in them runs."""
 
 import argparse
-import importlib
 import json
 import os
 import re
@@ -12,21 +11,23 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from rmsprop_optax.interop._shared import imported
 
-def load(path: str | os.PathLike) -> dict[str, Any]:
-    """What a file holds, with NumPy arrays for tensors; no code in it is run.
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file holds, with NumPy arrays for tensors; no code in the file runs.
 
     Args:
-      path: a file of ``torch.save``, opened with ``weights_only=True``, which needs PyTorch 2.6 or later; or one that
-        ends in ``.safetensors``, with the dicts' keys joined by dots (``optimizer.state.0.square_avg``), and each
-        ``param_groups`` as JSON under such a key in the file's metadata. It sorts its arrays, so that the groups must
-        have ``param_names``.
+      path: a file of ``torch.save``, which is opened with ``weights_only=True`` and needs PyTorch 2.6 or later; or a
+        file that ends in ``.safetensors``. Arrays of safetensors have the keys of their dicts joined by dots
+        (``optimizer.state.0.square_avg``), and the metadata has each ``param_groups`` as JSON under such a key. The
+        groups must have ``param_names``, because safetensors sorts its arrays.
 
     Returns:
       The dicts and lists of the file. Arrays of ``torch.save`` are read from the disk when they are used.
 
     Raises:
-      ValueError: the file is truncated, is none of them, or holds objects that only their own code can make.
+      ValueError: the file is truncated, has another format, or holds objects that only their own code can make.
       ImportError: ``torch`` or ``safetensors`` is not installed, or is too old.
 
     Example:
@@ -40,34 +41,35 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """A view of an array or a tensor."""
+    """An array or a tensor as a NumPy array, which is a view if possible."""
     if not type(x).__module__.startswith("torch"):
         return np.asarray(x)
     import torch
 
     x = x.detach().cpu().resolve_conj().resolve_neg()
-    return x.view(torch.uint16).numpy().view(jnp.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
+    array: np.ndarray = x.view(torch.uint16).numpy().view(jnp.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
+    return array
 
 
 def _load_torch(path: str) -> Any:
-    torch = imported("torch")
+    torch = imported("torch", path)
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         raise ImportError(
-            f"{path} needs PyTorch 2.6 or later, got {torch.__version__}: before, weights_only=True did not keep code "
-            "in a file from being run (CVE-2025-32434)."
+            f"{path} needs PyTorch 2.6 or later, got {torch.__version__}: an older version can run code in a file in "
+            "spite of weights_only=True (CVE-2025-32434)."
         )
     try:
-        # The arguments of a program, which timm saves with its checkpoints, are data.
+        # timm saves the arguments of its program, which are data.
         with torch.serialization.safe_globals([argparse.Namespace]):
             found = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # of any kind, from a file of any kind
+    except Exception as error:  # a broken file can raise anything
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
         if name:
             raise ValueError(
-                f"{path} must hold tensors, numbers and text, got {name[1]}, which only code can make; none was run: "
-                "save the state_dicts of the model and of the optimizer, or name what is harmless to "
+                f"{path} must hold tensors, numbers and text, got {name[1]}, which only code can make; no code was "
+                "run: save the state_dicts of the model and of the optimizer, or allow a harmless class with "
                 "torch.serialization.add_safe_globals."
             ) from error
         reason = f"{type(error).__name__}: {error}".split(". ")[0]
@@ -79,6 +81,7 @@ def _load_torch(path: str) -> Any:
 
 
 def _plain(node: Any) -> Any:
+    """Dicts and lists with NumPy arrays for tensors."""
     if isinstance(node, argparse.Namespace):
         node = vars(node)
     if isinstance(node, Mapping):
@@ -89,7 +92,7 @@ def _plain(node: Any) -> Any:
 
 
 def _load_safetensors(path: str) -> dict[str, Any]:
-    safetensors = imported("safetensors")
+    safetensors = imported("safetensors", path)
     try:
         with safetensors.safe_open(path, "np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -98,13 +101,13 @@ def _load_safetensors(path: str) -> dict[str, Any]:
         return _nested(arrays, groups)
     except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} must be a whole file of safetensors, with groups as JSON in its metadata and param_names in them, "
-            f"got {type(error).__name__}: {error}: copy or save it again."
+            f"{path} must be a whole file of safetensors whose metadata has the groups as JSON, with param_names, got "
+            f"{type(error).__name__}: {error}: copy or save the file again."
         ) from error
 
 
 def _nested(arrays: dict[str, np.ndarray], groups: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Dicts of what has their keys joined by dots; the names of parameters may have dots of their own."""
+    """Nested dicts from keys joined by dots; the names of parameters may themselves contain dots."""
     tree: dict[str, Any] = {}
     for name, value in groups.items():
         prefix = f"{name.removesuffix('param_groups')}state."
@@ -130,10 +133,3 @@ def _put(tree: dict[str, Any], name: str, value: Any) -> None:
     if last in tree:
         raise ValueError(f"{name} is an array and a dict of arrays")
     tree[last] = value
-
-
-def imported(package: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(f"this needs the package {package}, got none: pip install {package}.") from error

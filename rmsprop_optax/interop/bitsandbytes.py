@@ -1,23 +1,30 @@
-"""bitsandbytes' RMSprop, whose states have 32 or 8 bits; the layout is PyTorch's.
+"""bitsandbytes' RMSprop, in 32 or 8 bits; its ``state_dict()`` has PyTorch's layout.
 
-A parameter has ``state1``, its mean square: in float32; or, from 4096 entries on where 8 bits were asked for, in codes,
-with the map ``qmap1`` of all 256 codes and ``absmax1``, the largest entry of each block of 256 (before version 0.44.0,
-of 2048). The file does not say which optimizer wrote it: the single state of Lion, Adagrad or LARS looks the same.
+``state1`` is a parameter's mean square: in float32 or, if 8 bits were chosen and the parameter has at least 4096
+entries, in codes. Beside codes there are ``qmap1``, the 256 numbers that the codes stand for, and ``absmax1``, the
+largest entry of each block of 256 (of 2048 before version 0.44.0). The file does not say which optimizer wrote it: the
+single state of Lion, Adagrad or LARS looks the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from rmsprop_optax.interop import _pytorch_file, layout, pytorch
-from rmsprop_optax.interop.slots import Slots, some
+from rmsprop_optax._paths import some
+from rmsprop_optax.interop import layout, pytorch
+from rmsprop_optax.interop._pytorch_file import to_numpy
+from rmsprop_optax.interop._pytorch_rows import parts, rows_of, written
+from rmsprop_optax.interop._pytorch_search import dtype_of
+from rmsprop_optax.interop._shared import imported
+from rmsprop_optax.interop.slots import Slots
 
 _WRAPPED = "__bnb_optimizer_quant_state__"
 
 
 def to_pytorch(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    r"""The same in PyTorch's layout, which :mod:`rmsprop_optax.interop.pytorch` reads; with 8 bits, dequantised.
+    r"""The ``state_dict`` in PyTorch's form, which :mod:`rmsprop_optax.interop.pytorch` reads; 8 bits are dequantised.
 
     .. math::
       square\_avg = qmap1_{state1} \cdot absmax1_{block}
@@ -26,7 +33,7 @@ def to_pytorch(state_dict: Mapping[str, Any]) -> dict[str, Any]:
       state_dict: the optimizer's.
 
     Raises:
-      ValueError: entries are missing or left over, as those of optimizers with two states, or sizes do not fit.
+      ValueError: entries are missing or left over, such as the second state of another optimizer, or sizes do not fit.
 
     Example:
       >>> codes = {"state1": np.array([0, 255, 2], np.uint8), "qmap1": np.arange(256) / 255, "absmax1": np.array([3.0])}
@@ -40,7 +47,7 @@ def to_pytorch(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     Source:
       bitsandbytes-foundation/bitsandbytes 0.50.2: bitsandbytes/optim/optimizer.py, bitsandbytes/functional.py.
     """
-    state, groups = pytorch._parts(state_dict)
+    state, groups = parts(state_dict)
     return {
         **state_dict,
         "param_groups": [_group(group) for group in groups],
@@ -50,21 +57,22 @@ def to_pytorch(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(
     state_dict: Mapping[str, Any],
-    names: Iterable[str] | Mapping[str, Any] | None = None,
+    names: layout.Names | None = None,
     convert: layout.Convert = dict,
     *,
-    initial_value: float | None = None,
+    initial_scale: float | None = None,
 ) -> Slots:
-    """The slots of an optimizer's ``state_dict()``: :func:`to_pytorch`, and PyTorch's :func:`~.pytorch.read`.
+    """The slots of an optimizer's ``state_dict()``, in 32 or 8 bits.
 
     Args:
       state_dict: the optimizer's.
-      names: of the parameters in the order in which the optimizer got them, a list or a mapping to arrays or shapes.
-      convert: the function that makes the tree of parameters here of ``{name: array}``.
-      initial_value: 0, for parameters that no gradient has reached.
+      names: the names of the parameters in the optimizer's order, a list or a mapping to arrays or shapes, which are
+        compared.
+      convert: the function that makes the tree of parameters from ``{name: array}``.
+      initial_scale: the mean square before the first step, 0, if there are parameters that no gradient has reached.
 
     Raises:
-      ValueError: as both do.
+      ValueError: entries are missing or left over, or names, shapes and ``convert`` do not fit. The error names them.
 
     Example:
       >>> state = {0: {"step": 5, "state1": np.array([4.0])}}
@@ -72,42 +80,42 @@ def read(
       >>> read({"state": state, "param_groups": [group]}, ["fc.weight"])
       Slots(mean_square={'fc.weight': array([4.])}, mean=None, momentum=None, count=5, lr_in_momentum=None)
     """
-    return pytorch.read(to_pytorch(state_dict), names, convert, initial_value=initial_value)
+    return pytorch.read(to_pytorch(state_dict), names, convert, initial_scale=initial_scale)
 
 
 def write(
-    state_dict: Mapping[str, Any], slots: Slots, names: Mapping[str, Any], convert: layout.Convert = dict
+    state_dict: Mapping[str, Any], slots: Slots, names: Mapping[str, npt.ArrayLike], convert: layout.Convert = dict
 ) -> dict[str, Any]:
-    """A 32-bit ``state_dict`` with the slots' numbers, for ``optimizer.load_state_dict``.
+    """A 32-bit ``state_dict`` with the numbers of the slots, for ``optimizer.load_state_dict``; needs PyTorch.
 
-    An optimizer with 8 bits goes on with it, too, and keeps 32 bits.
+    An optimizer of 8 bits also takes it, and continues in 32 bits.
 
     Args:
-      state_dict: of the optimizer that is to go on, fresh or not. Its groups stay as they are.
-      slots: trees like the one that ``convert`` makes.
-      names: name → parameter or shape, in the order in which the optimizer got them.
-      convert: the function that makes the tree of ``{name: array}``; it is followed backwards.
+      state_dict: that of the optimizer that continues the run, new or used. Its groups stay as they are.
+      slots: trees of the structure that ``convert`` returns.
+      names: the parameters, or their shapes, by name, in the optimizer's order.
+      convert: the function that makes the tree from ``{name: array}``; it is inverted.
 
     Returns:
       A new dict with new tensors in float32.
 
     Raises:
-      ValueError: there is a mean or a momentum, for which bitsandbytes has no place; names, shapes and ``convert`` do
-        not fit; or there is no count.
+      ValueError: the slots have a mean or a momentum, which bitsandbytes does not keep, or have no count; or names,
+        shapes and ``convert`` do not fit.
 
     Example:
       >>> optimizer.load_state_dict(
       ...     write(optimizer.state_dict(), interop.read(state), dict(model.named_parameters()), convert)
       ... )  # doctest: +SKIP
     """
-    torch = _pytorch_file.imported("torch")
-    rows = pytorch._rows(to_pytorch({**state_dict, "state": {}}), names)
+    torch = imported("torch", "interop.bitsandbytes.write")
+    rows = rows_of(to_pytorch({**state_dict, "state": {}}), names)
     state = {
         row.position: {
             "step": int(slots.count),
             "state1": torch.tensor(arrays["square_avg"], dtype=torch.float32),
         }
-        for row, arrays in pytorch._written(rows, slots, convert, None)
+        for row, arrays in written(rows, slots, convert, None)
     }
     return {**state_dict, "state": state}
 
@@ -115,25 +123,26 @@ def write(
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
     if "betas" not in group:
         raise ValueError(
-            f"a group of bitsandbytes must have betas, got {', '.join(group)}: interop.pytorch reads PyTorch's."
+            f"a group of bitsandbytes must have betas, got {', '.join(group)}: read PyTorch's with interop.pytorch."
         )
-    # The second beta is its momentum, which no kernel uses.
+    # The second beta is called momentum, and no kernel uses it.
     return {**group, "alpha": group["betas"][0], "momentum": 0, "centered": False}
 
 
 def _square_avg(position: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry of a parameter in PyTorch's form."""
     entry = {key: x for key, x in entry.items() if key != _WRAPPED} | dict(entry.get(_WRAPPED, {}))
-    is_coded = pytorch._dtype(entry["state1"]) == np.uint8 if "state1" in entry else False
+    is_coded = dtype_of(entry["state1"]) == np.uint8 if "state1" in entry else False
     asked = {"step", "state1", *(("qmap1", "absmax1") if is_coded else ())}
     wrong = [f"no {key}" for key in sorted(asked - entry.keys())] + [f"a {key}" for key in sorted(entry.keys() - asked)]
     if wrong:
         raise ValueError(
-            f"the state of parameter {position} must be {', '.join(sorted(asked))}, got {some(wrong)}: it may be that "
-            "of another optimizer; max_unorm, and 8 bits without blocks, have no counterpart here."
+            f"the state of parameter {position} must be {', '.join(sorted(asked))}, got {some(wrong)}: the state may "
+            "be that of another optimizer; max_unorm, and 8 bits without blocks, have no counterpart here."
         )
     if not is_coded:
         return {"step": entry["step"], "square_avg": entry["state1"]}
-    codes, qmap, absmax = (_pytorch_file.to_numpy(entry[key]) for key in ("state1", "qmap1", "absmax1"))
+    codes, qmap, absmax = (to_numpy(entry[key]) for key in ("state1", "qmap1", "absmax1"))
     return {"step": entry["step"], "square_avg": _dequantised(position, codes, qmap, absmax)}
 
 
@@ -148,4 +157,5 @@ def _dequantised(position: Any, codes: np.ndarray, qmap: np.ndarray, absmax: np.
     whole = codes.size - codes.size % size
     values[:whole].reshape(-1, size)[...] *= absmax[: whole // size, None]
     values[whole:] *= absmax[-1:]
-    return values.reshape(codes.shape)
+    square_avg: np.ndarray = values.reshape(codes.shape)
+    return square_avg

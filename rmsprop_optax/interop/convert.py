@@ -1,7 +1,7 @@
-"""A file of another framework becomes an Orbax checkpoint: ``python -m rmsprop_optax convert``."""
+"""Write a run from another framework's file as an Orbax checkpoint: ``python -m rmsprop_optax convert``."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,54 +9,58 @@ import jax
 import numpy as np
 import optax
 
+from rmsprop_optax._paths import some
+from rmsprop_optax._types import Storage, Tree
 from rmsprop_optax.interop import bitsandbytes, keras, layout, pytorch
+from rmsprop_optax.interop._pytorch_groups import Dialect
 from rmsprop_optax.interop.slots import Slots, write
 from rmsprop_optax.storage import with_storage
 
 
 class Run(NamedTuple):
-    """What a file says of a run.
+    """The run in a file.
 
     Attributes:
-      tx: the transformation that goes on as the optimizer would.
-      calls: the dialects that it is made of, as text, one for each parameter group.
-      slots: what the optimizer kept.
-      params: the tree of parameters, ``None`` where the file has none under their names.
-      buffers: what else the model keeps, by name.
+      tx: the transformation that continues the run.
+      calls: the dialects that ``tx`` is made of, as Python code, one for each parameter group.
+      slots: the state of the optimizer.
+      params: the tree of parameters; ``None`` if the file does not have them under their names.
+      buffers: the other arrays of the model, by name.
     """
 
     tx: optax.GradientTransformation
     calls: list[str]
     slots: Slots
-    params: Any
+    params: Tree
     buffers: dict[str, Any]
 
 
 def read(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     names: Iterable[str] | None = None,
     convert: layout.Convert = dict,
-    dialect: str | None = None,
+    dialect: Dialect | None = None,
     optimizer: str | None = None,
     model: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Read a run of PyTorch's, timm's and their like, or of Keras's if the suffix is ``.keras`` or ``.h5``.
+    """Read a file of Keras, if its suffix is ``.keras`` or ``.h5``, or else of PyTorch, timm and their relatives.
 
     Args:
-      path: the file; no code in it is run.
-      names: of the parameters in the optimizer's order. PyTorch's may be in the file, and are those of the model
-        otherwise, without the buffers of normalisation layers; Keras's are the paths of the weights in the file.
-      convert: the function that makes the tree of parameters of ``{name: array}``.
-      dialect: whose the optimizer was, where a PyTorch file leaves that open.
-      optimizer: where it is in a PyTorch file, keys joined by dots, if there are several.
-      model: likewise.
-      config: hyperparameters, where a Keras file has none.
+      path: the file; no code in it runs.
+      names: the names of the parameters in the optimizer's order. For PyTorch, ``None`` takes the names in the file or
+        else those of the model, without the buffers of normalisation layers. For Keras, the names are the paths of the
+        weights in the file.
+      convert: the function that makes the tree of parameters from ``{name: array}``.
+      dialect: the framework that wrote the optimizer of a PyTorch file, if the file does not tell.
+      optimizer: the place of the optimizer in a PyTorch file, its keys joined by dots, if there are several.
+      model: the place of the model in a PyTorch file, its keys joined by dots, if there are several.
+      config: the hyperparameters, if a Keras file has none.
 
     Raises:
-      ValueError: the file is not whole, is of another optimizer, or does not fit names and ``convert``.
-      ImportError: a library to read it is not installed.
+      ValueError: the file is truncated, holds another optimizer, or does not fit ``names`` and ``convert``.
+      ImportError: a package that reads the file is not installed.
     """
     if Path(path).suffix in (".keras", ".h5"):
         return _read_keras(path, names, convert, config)
@@ -73,82 +77,95 @@ def read(
             raise
         arrays = {}
     held = {name: arrays[name] for name in ordered if name in arrays} if ordered else pytorch.parameters(arrays)
-    of: Any = held if len(held) == len(ordered) or not ordered else ordered
+    of = held if len(held) == len(ordered) or not ordered else ordered
     slots = pytorch.read(state, of, convert)
     tx = pytorch.optimizer(state, of, convert, dialect=dialect)
     return _run(tx, pytorch.calls(state, dialect=dialect), slots, of, arrays, convert)
 
 
-def _read_keras(path: Any, names: Any, convert: layout.Convert, config: Any) -> Run:
+def _read_keras(
+    path: str | os.PathLike[str],
+    names: Iterable[str] | None,
+    convert: layout.Convert,
+    config: Mapping[str, Any] | None,
+) -> Run:
     file = keras.load(path)
     config = file["config"] if config is None else config
     if config is None:
-        raise ValueError(f"{path} has no config of its optimizer: give the hyperparameters.")
+        raise ValueError(f"{path} has no config of its optimizer: pass its hyperparameters as config={{…}} (--set).")
     arrays = file["weights"]
     ordered = list(names or ())
     held = {name: arrays[name] for name in ordered if name in arrays}
-    of: Any = held if len(held) == len(ordered) > 0 else ordered or None
+    of = held if len(held) == len(ordered) > 0 else ordered or None
     slots = keras.read(file, of, convert, config=config)
     return _run(keras.optimizer(config), [keras.call(config)], slots, of, arrays, convert)
 
 
-def _run(tx: Any, calls: list[str], slots: Slots, of: Any, arrays: Mapping[str, Any], convert: layout.Convert) -> Run:
-    held = isinstance(of, Mapping)
-    params = layout.forward(of, convert) if held else None
-    return Run(tx, calls, slots, params, {n: x for n, x in arrays.items() if not held or n not in of})
+def _run(
+    tx: optax.GradientTransformation,
+    calls: list[str],
+    slots: Slots,
+    of: Mapping[str, Any] | Sequence[str] | None,
+    arrays: Mapping[str, Any],
+    convert: layout.Convert,
+) -> Run:
+    """The run whose parameters are ``of``, if these are arrays by name."""
+    if not isinstance(of, Mapping):
+        return Run(tx, calls, slots, None, dict(arrays))
+    return Run(tx, calls, slots, layout.forward(of, convert), {n: x for n, x in arrays.items() if n not in of})
 
 
-def claimed(path: str | os.PathLike, *, overwrite: bool) -> Path:
+def claimed(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """The absolute path of a folder that may be written.
 
     Raises:
-      FileExistsError: it is there already.
+      FileExistsError: ``path`` exists and ``overwrite`` is false.
     """
     if Path(path).exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} is there already: name another folder, or overwrite it with --overwrite (overwrite=True)."
-        )
+        raise FileExistsError(f"{path} exists: choose another folder, or replace it with overwrite=True (--overwrite).")
     return Path(path).absolute()
 
 
 def save(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     run: Run,
     *,
-    storage: Any = "float32",
-    momentum_storage: Any = "float32",
+    storage: Storage = None,
+    momentum_storage: Storage = None,
     overwrite: bool = False,
     progress: Callable[[int], Any] | None = None,
 ) -> dict[str, Any]:
     """Write an Orbax checkpoint of a run: ``params``, ``opt_state``, ``step`` and, if there are any, ``buffers``.
 
     Args:
-      path: a folder that is not there yet.
-      run: as :func:`read` returns it.
-      storage: how the mean square is kept from now on, see :func:`rmsprop_optax.with_storage`.
-      momentum_storage: likewise.
-      overwrite: whether what is at ``path`` may be replaced.
+      path: a new folder.
+      run: the run that :func:`read` returns.
+      storage: the format of the mean square from now on, as :func:`rmsprop_optax.with_storage` takes it.
+      momentum_storage: the format of the momentum buffer from now on.
+      overwrite: whether to replace what is at ``path``.
       progress: called with the bytes of each array of the state once it is converted.
 
     Returns:
       The tree that was written, of ``jax.ShapeDtypeStruct``: the abstract tree that restores it.
 
     Raises:
-      FileExistsError: ``path`` is there already.
-      ValueError: the slots do not fit. Nothing is written then.
+      FileExistsError: ``path`` exists and ``overwrite`` is false.
+      ValueError: the slots do not fit. Nothing is written.
     """
     import orbax.checkpoint as ocp
 
     path = claimed(path, overwrite=overwrite)
-    short = storage != "float32" or momentum_storage != "float32"
-    tx = with_storage(run.tx, storage, momentum_storage=momentum_storage) if short else run.tx
-    template = run.slots.mean_square if run.params is None else run.params
-    like = jax.eval_shape(tx.init, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), template))
+    tx = with_storage(run.tx, storage, momentum_storage=momentum_storage)
+    like = jax.eval_shape(tx.init, _abstract(run.slots.mean_square if run.params is None else run.params))
     tree = {"opt_state": write(like, run.slots, progress=progress), "step": np.int64(run.slots.count or 0)}
     tree |= {} if run.params is None else {"params": jax.tree.map(np.asarray, run.params)}
     tree |= {"buffers": {name: np.asarray(x) for name, x in run.buffers.items()}} if run.buffers else {}
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path, tree, force=overwrite)
+    return {part: _abstract(node) for part, node in tree.items()}
+
+
+def _abstract(tree: Tree) -> Tree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
@@ -165,11 +182,13 @@ def report(run: Run) -> str:
     if run.slots.momentum is not None:
         kept[-1] += " with the learning rate in it" if run.slots.lr_in_momentum else " before the learning rate"
     lines = {
-        "parameters": f"{len(leaves)} arrays, {sum(int(np.size(x)) for x in leaves):,} entries"
-        + ("" if run.params is not None else "; their values are not in the file under these names"),
+        "parameters": f"{len(leaves)} arrays, {sum(int(np.size(x)) for x in leaves):,} entries",
         "buffers": f"{len(run.buffers)} arrays" if run.buffers else "none",
         "slots": f"{', '.join(kept)}; {nbytes(run) / 1e6:,.1f} MB",
         "step": f"{run.slots.count:,}" if run.slots.count is not None else "unknown",
         "optimizer": "\n            ".join(run.calls),
     }
+    if run.params is None:
+        lines["parameters"] += f"; no weights of these names in the file (found: {some(list(run.buffers)) or 'none'})"
+        lines["parameters"] += ": pass --names" * bool(run.buffers)
     return "\n".join(f"{name:10}  {text}" for name, text in lines.items())

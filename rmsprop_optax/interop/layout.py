@@ -1,7 +1,7 @@
-"""The way between a framework's parameters, arrays with names, and a tree of them here.
+"""Convert between named arrays and parameter trees, both ways.
 
-The user has a function for it already, the one that converts the weights: ``{name: array} → tree``. Slots have the
-weights' shapes, so it converts them too; and since it only moves entries, it can be followed backwards.
+The user's function that converts weights, ``{name: array} → tree``, also converts slots, because a slot has the shape
+of its weight. The function only moves entries, so this module can invert it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,34 +9,40 @@ from typing import Any
 
 import jax
 import numpy as np
+import numpy.typing as npt
 
-from rmsprop_optax.interop.slots import named, some
+from rmsprop_optax._paths import named, some
+from rmsprop_optax._types import Tree
 
-Convert = Callable[[dict[str, Any]], Any]
+Convert = Callable[[dict[str, Any]], Tree]
+Names = Iterable[str] | Mapping[str, npt.ArrayLike]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-def forward(arrays: Mapping[str, Any], convert: Convert) -> Any:
-    """The tree of a slot, of which every entry of every array has its place.
+def forward(arrays: Mapping[str, npt.ArrayLike], convert: Convert) -> Tree:
+    """The tree of a slot, in which every entry of every array has one place.
 
     Raises:
-      ValueError: ``convert`` fails without the other weights, leaves arrays out, or uses one twice.
+      ValueError: ``convert`` needs other arrays, leaves an array out, or uses an array twice.
     """
     _check(_shapes(arrays), convert)
     return _call(convert, dict(arrays))
 
 
-def backward(tree: Any, shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> dict[str, np.ndarray]:
-    """The arrays that ``convert`` makes ``tree`` of: where it makes views, the tree is written through them.
+def backward(tree: Tree, shapes: Shapes, convert: Convert) -> dict[str, np.ndarray]:
+    """The named arrays that ``convert`` turns into ``tree``.
+
+    Where ``convert`` returns views, the tree is written through the views; otherwise the entries are numbered.
 
     Raises:
-      ValueError: ``convert`` does more than to move entries, or makes a tree of other leaves or shapes.
+      ValueError: ``convert`` does more than move entries, or returns a tree of other leaves or shapes.
     """
     values = named(tree)
     dtype = np.result_type(*(v.dtype for v in values.values()))
     arrays = {name: np.empty(shape, dtype) for name, shape in shapes.items()}
     views = named(_call(convert, dict(arrays)))
     if not all(_root(view) in map(id, arrays.values()) for view in views.values()):
-        return _backward(values, shapes, convert, dtype)
+        return _numbered(values, shapes, convert, dtype)
     _check(shapes, convert)
     _compare({name: view.shape for name, view in views.items()}, values)
     for name, view in views.items():
@@ -45,49 +51,50 @@ def backward(tree: Any, shapes: Mapping[str, tuple[int, ...]], convert: Convert)
 
 
 def _root(view: Any) -> int:
-    """Whose memory it is."""
+    """The id of the array that owns the memory of a view."""
     while isinstance(view, np.ndarray) and view.base is not None:
         view = view.base
     return id(view)
 
 
-def _compare(made: Mapping[str, tuple[int, ...]], values: Mapping[str, Any]) -> None:
+def _compare(made: Shapes, values: Mapping[str, Any]) -> None:
     missing, over = (some([n for n in a if n not in b]) for a, b in ((made, values), (values, made)))
     if missing or over:
         raise ValueError(
-            "convert must make a tree with the leaves of the slots, got "
-            + (f"{missing}, which these lack" if missing else f"none of {over}")
+            "convert must return the leaves of the slots, got "
+            + (f"{missing}, which the slots lack" if missing else f"no {over}")
             + ": pass the function that made the parameters."
         )
     for name, shape in made.items():
         if shape != np.shape(values[name]):
             raise ValueError(
-                f"convert must make the tree that goes back, got {shape} for {np.shape(values[name])} at {name}."
+                f"convert must return the shapes of the slots, got {shape} for {np.shape(values[name])} at {name}: "
+                "pass the function that made the parameters."
             )
 
 
-def _backward(values: Mapping[str, Any], shapes: Mapping[str, tuple], convert: Convert, dtype: Any) -> dict[str, Any]:
-    """By numbering all entries, whatever ``convert`` does to them."""
+def _numbered(values: Mapping[str, Any], shapes: Shapes, convert: Convert, dtype: Any) -> dict[str, np.ndarray]:
+    """:func:`backward` for a ``convert`` that copies: it moves numbers, which show where each entry goes."""
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     total = sum(sizes.values())
     ends = np.cumsum([0, *sizes.values()])
-    places = np.arange(total, dtype=np.int32 if total < 2**31 else np.int64)
-    parts = {name: places[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
-    whither = named(_call(convert, parts))
-    _compare({name: np.shape(place) for name, place in whither.items()}, values)
+    numbers = np.arange(total, dtype=np.int32 if total < 2**31 else np.int64)
+    parts = {name: numbers[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
+    moved = named(_call(convert, parts))
+    _compare({name: np.shape(place) for name, place in moved.items()}, values)
     flat, seen = np.empty(total, dtype), np.zeros(total, bool)
-    for name, place in whither.items():
+    for name, place in moved.items():
         place, value = np.asarray(place), values[name]
         if place.dtype.kind not in "iu" or (place < 0).any() or (place >= total).any() or seen[place].any():
-            raise _moves_only("others")
+            raise _moves_only("entries that were changed or used twice")
         flat[place], seen[place] = np.asarray(value), True
     if not seen.all():
         raise _moves_only(f"{total - int(seen.sum())} entries left out")
     return {name: flat[a:b].reshape(shapes[name]) for name, a, b in zip(sizes, ends, ends[1:], strict=False)}
 
 
-def labelled(labels: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> Any:
-    """A tree of labels, as ``optax.partition`` takes it, of a label for each name.
+def labelled(labels: Mapping[str, Any], shapes: Shapes, convert: Convert) -> Tree:
+    """The tree of labels that ``optax.partition`` takes, from one label for each name.
 
     Raises:
       ValueError: ``convert`` joins arrays of different labels in one leaf.
@@ -95,12 +102,12 @@ def labelled(labels: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], c
     kinds = list(dict.fromkeys(labels.values()))
     marks = {n: np.broadcast_to(np.int32(kinds.index(label)), shapes[n]) for n, label in labels.items()}
 
-    def one(path, leaf):
+    def one(path: tuple[Any, ...], leaf: Any) -> Any:
         found = [kinds[i] for i in _counts(leaf)]
         if len(found) > 1:
             raise ValueError(
-                f"{jax.tree_util.keystr(path)} must come from one parameter group, got {found}: hyperparameters are "
-                "those of a leaf."
+                f"{jax.tree_util.keystr(path)} must come from one parameter group, got {found}: a leaf has one set of "
+                "hyperparameters."
             )
         return found[0]
 
@@ -108,10 +115,10 @@ def labelled(labels: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], c
 
 
 def names_of(names: Iterable[str]) -> list[str]:
-    """The names as a list, of which no two are the same.
+    """The names as a list.
 
     Raises:
-      ValueError: two parameters have one name.
+      ValueError: two parameters have the same name.
     """
     names = list(names)
     twice = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(set(names)) < len(names) else []
@@ -120,48 +127,47 @@ def names_of(names: Iterable[str]) -> list[str]:
     return names
 
 
-def _shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _shapes(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, tuple[int, ...]]:
     return {name: np.shape(array) for name, array in arrays.items()}
 
 
-def _check(shapes: Mapping[str, tuple[int, ...]], convert: Convert) -> None:
-    """Follow every array by a mark that costs no memory."""
+def _check(shapes: Shapes, convert: Convert) -> None:
+    """Raise unless ``convert`` puts each entry in one place; follow marks that are broadcast and cost no memory."""
     labels = dict(enumerate(shapes))
     marked = _call(convert, {name: np.broadcast_to(np.int32(i), shapes[name]) for i, name in labels.items()})
     sizes = dict.fromkeys(labels, 0)
     for leaf in jax.tree.leaves(marked):
         for i, count in _counts(leaf).items():
             if i not in sizes:
-                raise _moves_only(f"{i} among the entries")
+                raise _moves_only(f"the changed entry {i}")
             sizes[i] += count
     wrong = [labels[i] for i, size in sizes.items() if size != np.prod(shapes[labels[i]], dtype=np.int64)]
     if wrong:
         raise ValueError(
-            f"convert must put each entry in one place, got others for {some(wrong)}: a slot that is left out or used "
-            "twice would be lost."
+            f"convert must put each entry in one place, got no place or several for {some(wrong)}: use each array once."
         )
 
 
 def _counts(marks: Any) -> dict[int, int]:
-    """How often each mark occurs; nearly always there is one, in memory a single number."""
+    """How often each mark occurs. Nearly every leaf has a single mark, which is one number in memory."""
     marks = np.asarray(marks)
     if marks.size and marks.min() == marks.max():
         return {int(marks.min()): marks.size}
     return dict(zip(*(x.tolist() for x in np.unique(marks, return_counts=True)), strict=True))
 
 
-def _call(convert: Convert, arrays: dict[str, Any]) -> Any:
+def _call(convert: Convert, arrays: dict[str, Any]) -> Tree:
     try:
         return convert(arrays)
     except KeyError as error:
         raise ValueError(
-            f"convert must do with the parameters that the optimizer holds, {some(list(arrays))}, got a KeyError of "
+            f"convert must work with the optimizer's parameters alone ({some(list(arrays))}), got a KeyError of "
             f"{error}: buffers, such as running means, have no slot."
         ) from error
 
 
 def _moves_only(got: str) -> ValueError:
     return ValueError(
-        f"convert must move entries and change none, got {got}: transpose, reshape, split and concatenate with NumPy "
-        "or JAX, keep the dtype, and leave arithmetic out."
+        f"convert must only move entries, got {got}: transpose, reshape, split and concatenate with NumPy or JAX, keep "
+        "the dtype, and do no arithmetic."
     )

@@ -6,6 +6,7 @@ Each is seen as a state of ours, and the hub does the rest. The file is named af
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,9 @@ from rmsprop_optax import _numbers
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._paths import nodes
 from rmsprop_optax._scale import ScaleByRmsState
+from rmsprop_optax._types import Tree
 from rmsprop_optax.interop import slots as _slots
+from rmsprop_optax.interop._shared import float64
 from rmsprop_optax.interop.slots import Slots
 
 
@@ -42,6 +45,7 @@ def read(state: Any, *, decay: Any = None) -> Slots:
       ValueError: the state has no mean square of optax's, or ``decay`` is missing or without a use.
 
     Example:
+      >>> import jax.numpy as jnp
       >>> tx = _optax.rmsprop(0.1, decay=0.75, momentum=0.9)
       >>> _, state = tx.update(jnp.array([4.0]), tx.init(jnp.zeros(1)))
       >>> slots = read(state)
@@ -70,7 +74,7 @@ def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = No
       ValueError: as :func:`read` and :func:`rmsprop_optax.interop.write` do.
 
     Example:
-      >>> from rmsprop_optax import dialects, interop
+      >>> import jax.numpy as jnp
       >>> slots = Slots({"w": np.array([4.0])}, momentum={"w": np.array([0.5])}, count=100)
       >>> write(_optax.rmsprop(0.1, momentum=0.9).init({"w": jnp.zeros(1)}), slots)[2]
       TraceState(trace={'w': Array([-0.5], dtype=float32)})
@@ -87,7 +91,7 @@ def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = No
 
 
 @functools.cache
-def _kinds() -> tuple[type, ...]:
+def _kinds() -> tuple[type[Any], ...]:
     """The states of optax's mean squares, of which two have no public name."""
     options = [{"centered": c, "bias_correction": b} for c in (False, True) for b in (False, True)]
     return tuple(type(_optax.rmsprop(1.0, **option).init(np.zeros(1))[0]) for option in options)
@@ -96,7 +100,7 @@ def _kinds() -> tuple[type, ...]:
 def _map(moments: Any, trace: Any, state: Any, *others: Any) -> Any:
     """The tree with ``moments`` and ``trace`` called for optax's states."""
 
-    def one(node, *rest):
+    def one(node: Any, *rest: Any) -> Any:
         if type(node) in _kinds():
             return moments(node, *rest)
         return trace(node, *rest) if type(node) is _optax.TraceState else (node, *rest)[-1]
@@ -105,7 +109,7 @@ def _map(moments: Any, trace: Any, state: Any, *others: Any) -> Any:
 
 
 def _check(state: Any, decay: Any) -> Any:
-    moments = nodes(state, _kinds())
+    moments = [node for kind in _kinds() for node in nodes(state, kind)]
     if not moments:
         raise ValueError(
             "a state of optax.rmsprop must be somewhere in it, got none: interop.read and interop.write are for states "
@@ -140,18 +144,18 @@ def _ours(state: Any, decay: Any) -> Any:
     counts = {int(count) for _, count in _optax.tree.get_all_with_path(state, "count")}
     agreed: Any = counts.pop() if len(counts) == 1 else None
 
-    def moments(node):
+    def moments(node: Any) -> ScaleByRmsState:
         count: Any = node.count if _is_corrected(node) else agreed
         weight = _weight(decay, count)
-        nu = jax.tree.map(lambda x: _float64(x.real) / weight, node.nu)
+        nu = jax.tree.map(lambda x: float64(x.real) / weight, node.nu)
         if not hasattr(node, "mu"):
             exact = jax.tree.map(lambda x: x.real.astype(_numbers.real(_numbers.wide(x.dtype))), node.nu)
             return ScaleByRmsState(count, nu if _is_corrected(node) else exact)
-        mu = jax.tree.map(lambda x: _float64(x) / weight, node.mu)
+        mu = jax.tree.map(lambda x: float64(x) / weight, node.mu)
         variance = jax.tree.map(lambda n, m: n - abs(m) ** 2, nu, mu)
         return ScaleByRmsState(count, variance, mu)
 
-    def trace(node):
+    def trace(node: Any) -> MomentumState:
         return MomentumState(agreed, jax.tree.map(lambda b: sign * b, node.trace))
 
     with jax.enable_x64(True):
@@ -161,11 +165,11 @@ def _ours(state: Any, decay: Any) -> Any:
 def _shell(like: Any) -> Any:
     """A state of ours with the shapes and shardings of optax's, in float64."""
 
-    def empty(x):
+    def empty(x: Any) -> jax.ShapeDtypeStruct:
         sharding = x.sharding if getattr(x, "committed", True) else None
         return jax.ShapeDtypeStruct(x.shape, np.promote_types(x.dtype, np.float64), sharding=sharding)
 
-    def moments(node):
+    def moments(node: Any) -> ScaleByRmsState:
         nu = jax.tree.map(lambda x: empty(x).update(dtype=np.float64), node.nu)
         mu = jax.tree.map(empty, node.mu) if hasattr(node, "mu") else None
         return ScaleByRmsState(node.count if _is_corrected(node) else none, nu, mu)
@@ -178,10 +182,10 @@ def _theirs(ours: Any, like: Any, decay: Any, count: Any) -> Any:
     """A state of optax's with the numbers of ours."""
     sign, weight = _sign(like), _weight(decay, count)
 
-    def cast(function, olds, *news):
+    def cast(function: Callable[..., Any], olds: Tree, *news: Tree) -> Tree:
         return jax.tree.map(lambda old, *x: function(*x).astype(old.dtype), olds, *news)
 
-    def moments(old, new):
+    def moments(old: Any, new: Any) -> Any:
         changed = {"count": new.count} if _is_corrected(old) else {}
         if hasattr(old, "mu"):
             changed["mu"] = cast(lambda m: m * weight, old.mu, new.mu)
@@ -190,12 +194,8 @@ def _theirs(ours: Any, like: Any, decay: Any, count: Any) -> Any:
             changed["nu"] = cast(lambda n: n * weight, old.nu, new.nu)
         return old._replace(**changed)
 
-    def trace(old, new):
+    def trace(old: Any, new: Any) -> Any:
         return old._replace(trace=cast(lambda b: sign * b, old.trace, new.trace))
 
     with jax.enable_x64(True):
         return _map(moments, trace, like, ours)
-
-
-def _float64(x: Any) -> jax.Array:
-    return x.astype(np.promote_types(x.dtype, np.float64))

@@ -17,6 +17,8 @@ from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._paths import name_of, named, nodes, some
 from rmsprop_optax._scale import ScaleByRmsState
+from rmsprop_optax._types import Tree
+from rmsprop_optax.interop._shared import float64, is_masked
 
 
 class Slots(NamedTuple):
@@ -80,7 +82,7 @@ def read(state: Any) -> Slots:
             f"all parts of a state must have made as many steps, got {sorted(counts)}: read each by itself."
         )
     with jax.enable_x64(True):
-        means = [_none_of(s.nu) if s.mu is None else _each(_float64, s.mu) for s in moments]
+        means = [_none_of(s.nu) if s.mu is None else _each(float64, s.mu) for s in moments]
         squares = [_each(_formats.decoded, s.nu) if s.mu is None else _each(_mean_square, s.nu, s.mu) for s in moments]
         traces = [_each(_formats.decoded, s.trace) for s in buffers]
     mean_square, mean = (jax.tree.map(_hosted, _merged(*t)) for t in (("mean_square", squares), ("mean", means)))
@@ -122,7 +124,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
     momentum = rescaled(slots, lr_in_momentum(like), learning_rate)
     given = {"mean_square": named(slots.mean_square), "mean": named(slots.mean), "momentum": named(momentum)}
 
-    def tree(olds, function, *slots):
+    def tree(olds: Tree, function: Callable[..., jax.Array], *slots: str) -> Tree:
         def leaf(path: Any, old: Any) -> Any:
             values = [given[slot][name_of(path)] for slot in slots]
             if isinstance(old, Components):
@@ -136,7 +138,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
 
         return jax.tree.map_with_path(leaf, olds, is_leaf=is_components)
 
-    def convert(node):
+    def convert(node: Any) -> Any:
         if isinstance(node, ScaleByRmsState) and node.mu is not None:
             moments = {
                 "nu": tree(node.nu, _variance, "mean_square", "mean"),
@@ -194,10 +196,10 @@ def transfer(state: Any, like: Any, *, learning_rate: Any = None) -> Any:
     return write(like, slots, learning_rate=learning_rate)
 
 
-def _each(function: Callable, *trees: Any) -> Any:
+def _each(function: Callable[..., Any], *trees: Tree) -> Tree:
     """A function of real arrays over trees, with both parts of what is complex to be put together."""
 
-    def leaf(*xs):
+    def leaf(*xs: Any) -> Any:
         if is_components(xs[0]):
             return jax.lax.complex(*(function(*parts) for parts in zip(*xs, strict=True)))
         return function(*xs)
@@ -215,16 +217,12 @@ def _hosted(x: jax.Array) -> Any:
     return x if stays or not x.is_fully_addressable else np.asarray(x)
 
 
-def _float64(x: jax.Array) -> jax.Array:
-    return x.astype(np.promote_types(x.dtype, np.float64))
-
-
 def _mean_square(nu: jax.Array, mu: jax.Array) -> jax.Array:
-    return _formats.decoded(nu).astype(np.float64) + _abs_sq(_float64(mu))
+    return _formats.decoded(nu).astype(np.float64) + _abs_sq(float64(mu))
 
 
 def _variance(mean_square: jax.Array, mean: jax.Array, _: Any) -> jax.Array:
-    return jnp.maximum(mean_square.astype(np.float64) - _abs_sq(_float64(mean)), 0)
+    return jnp.maximum(mean_square.astype(np.float64) - _abs_sq(float64(mean)), 0)
 
 
 def _as_it_is(x: jax.Array, _: Any) -> jax.Array:
@@ -235,17 +233,16 @@ def _abs_sq(x: jax.Array) -> jax.Array:
     return jnp.square(x.real) + jnp.square(x.imag) if jnp.iscomplexobj(x) else jnp.square(x)
 
 
-def _merged(name: str, trees: list) -> Any:
+def _merged(name: str, trees: list[Tree]) -> Tree:
     """One tree of several, each of which has the leaves that the others leave alone; ``None`` if there is no leaf."""
     if not jax.tree.leaves(trees):
         return None
     if len(trees) == 1:
         return trees[0]
-    is_masked = lambda x: isinstance(x, optax.MaskedNode)  # noqa: E731
     masked = [jax.tree.leaves_with_path(t, is_leaf=is_masked) for t in trees]
     cuts = {path for leaves in masked for path, x in leaves if is_masked(x)}
 
-    def pick(path, *xs):
+    def pick(path: tuple[Any, ...], *xs: Any) -> Any:
         kept = [x for x in xs if not is_masked(x)]
         if len(kept) > 1:
             raise ValueError(
@@ -332,24 +329,25 @@ def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
     return []
 
 
-def _stored(function: Callable, old: Any, values: list) -> jax.Array:
+def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> jax.Array:
     return _formats.nearest(function(*(_placed(v, old) for v in values), old), old)
 
 
 def _placed(value: Any, old: Any) -> jax.Array:
     """A copy of an array, in float32 or wider, where ``old`` is."""
-    copy = value.copy() if isinstance(value, jax.Array) else np.array(value)  # device_put may keep NumPy's memory
+    copy: Any = value.copy() if isinstance(value, jax.Array) else np.array(value)  # device_put may keep NumPy's memory
     sharding = old.sharding if getattr(old, "committed", True) else None
-    return jax.device_put(copy.astype(_numbers.wide(value.dtype)), sharding)
+    placed: jax.Array = jax.device_put(copy.astype(_numbers.wide(value.dtype)), sharding)
+    return placed
 
 
 def _counted(tree: Any, count: Any) -> Any:
     """``tree`` with ``count`` in all that counts steps, but for what an average of others needs, as Adam's."""
 
-    def new(old):
+    def new(old: Any) -> Any:
         return jax.tree.map(lambda x: int(count) if isinstance(x, int) else jnp.full_like(x, count), old)
 
-    def one(node):
+    def one(node: Any) -> Any:
         if isinstance(node, optax.MultiStepsState):
             inner = _counted(node.inner_opt_state, count)
             return node._replace(gradient_step=new(node.gradient_step), inner_opt_state=inner)

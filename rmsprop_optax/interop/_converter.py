@@ -1,0 +1,97 @@
+"""A function that converts all arrays of a model, from a table of its layers."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from rmsprop_optax._types import Tree
+
+Array: TypeAlias = jax.Array | np.ndarray
+Arrays: TypeAlias = Mapping[str, Array]
+Layer: TypeAlias = Callable[[dict[str, Array]], Tree]
+
+
+def converter(table: Mapping[str, str | tuple[str, Layer]]) -> Callable[[Arrays], dict[str | int, Any]]:
+    """The function that converts all parameters, from a table of the layers.
+
+    Args:
+      table: a row for each layer, ``place: (name, function)``. The place is that in Flax's tree, such as
+        ``"encoder/Dense_0"``; a number is an index in a list of nnx, and ``""`` is the whole tree. The name is that in
+        the framework, as :func:`prefixed` takes it. The function converts the layer's arrays: a function of
+        :mod:`rmsprop_optax.interop.layers` or the user's or, for a block of layers, another converter. A row
+        ``place: name`` puts a single array there as it is.
+
+    Returns:
+      ``{name: array} → tree``, the ``convert`` of the other modules, which also converts the weights. It raises
+      ``ValueError`` if a layer has no arrays, if an array has no layer, or if a function does not take its arrays.
+
+    Example:
+      >>> from rmsprop_optax.interop.layers import linear, norm
+      >>> block = converter({"Dense_0": ("fc", linear), "LayerNorm_0": ("norm", norm)})
+      >>> convert = converter({"scale": "gain", "Block_0": ("blocks.0", block), "Block_1": ("blocks.1", block)})
+      >>> layers = {"fc.weight": np.zeros((2, 3)), "norm.weight": np.ones(2)}
+      >>> tree = convert({"gain": np.ones(1)} | {f"blocks.{i}.{n}": a for i in range(2) for n, a in layers.items()})
+      >>> tree["scale"], list(tree), list(tree["Block_1"]), tree["Block_1"]["Dense_0"]["kernel"].shape
+      (array([1.]), ['scale', 'Block_0', 'Block_1'], ['Dense_0', 'LayerNorm_0'], (3, 2))
+    """
+    rows = [(place, row, None) if isinstance(row, str) else (place, *row) for place, row in table.items()]
+
+    def convert(arrays: Arrays) -> dict[str | int, Any]:
+        found = [_within(arrays, name) if layer else {n: n for n in arrays if n == name} for _, name, layer in rows]
+        absent = [name for (_, name, _), names in zip(rows, found, strict=True) if not names]
+        taken = {name for names in found for name in names}
+        over = [name for name in arrays if name not in taken]
+        wrong = [f"{kind} {', '.join(n)}" for kind, n in (("no arrays of", absent), ("no layer for", over)) if n]
+        if wrong:
+            raise ValueError(
+                f"each layer of the table must have arrays and each array a layer, got {' and '.join(wrong)}. Buffers, "
+                "such as running means, and frozen layers have no slots: leave them out of both."
+            )
+        tree: dict[str | int, Any] = {}
+        for (place, name, layer), names in zip(rows, found, strict=True):
+            try:
+                part: Any = layer({short: arrays[n] for n, short in names.items()}) if layer else arrays[name]
+                for key in reversed([int(k) if k.isdigit() else k for k in place.split("/") if k]):
+                    part = {key: part}
+                _merge(tree, part)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name}: {error}") from error
+        return tree
+
+    return convert
+
+
+def prefixed(arrays: Arrays, layer: str) -> dict[str, Array]:
+    """The arrays of one layer, by their names in it.
+
+    Args:
+      arrays: by their whole names.
+      layer: what precedes the names in the layer and a dot or slash, such as ``"layer1.0"``; or a pattern with ``*`` in
+        the place of these names.
+
+    Example:
+      >>> arrays = {"fc.weight": 1, "fc.bias": 2, "fc2.bias": 3, "rnn.bias_hh_l0": 4, "rnn.bias_hh_l0_reverse": 5}
+      >>> prefixed(arrays, "fc"), prefixed(arrays, "rnn.*_l0")
+      ({'weight': 1, 'bias': 2}, {'bias_hh': 4})
+    """
+    return {short: arrays[name] for name, short in _within(arrays, layer).items()}
+
+
+def _within(arrays: Arrays, layer: str) -> dict[str, str]:
+    """The whole names of a layer's arrays → their names in it."""
+    pattern = re.escape(layer).replace(r"\*", "(.*)") if "*" in layer else re.escape(layer) + "[./](.*)"
+    match = re.compile(pattern).fullmatch
+    return {name: found[1] for name in arrays if (found := match(name))}
+
+
+def _merge(tree: dict[str | int, Any], part: Mapping[str | int, Any]) -> None:
+    for key, value in part.items():
+        if isinstance(tree.get(key), dict) and isinstance(value, dict):
+            _merge(tree[key], value)
+        elif key in tree:
+            raise ValueError(f"each place must be filled once, got {key} from two rows of the table.")
+        else:
+            tree[key] = value

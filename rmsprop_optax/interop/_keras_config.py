@@ -1,0 +1,133 @@
+"""The optimizer here that continues a run, from the config of Keras's RMSprop."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optax
+
+from rmsprop_optax import dialects
+from rmsprop_optax.interop._call import Call, made, text
+
+
+def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransformationExtraArgs:
+    """The transformation that continues the run of a Keras optimizer.
+
+    Args:
+      config: ``optimizer.get_config()``, or the config that :func:`load` returns. ``use_ema`` and the loss scale do not
+        belong to the rule and are ignored. ``gradient_accumulation_steps`` becomes ``optax.MultiSteps``.
+      **changes: arguments of :func:`rmsprop_optax.dialects.keras`, or of ``tf_keras_legacy`` for the config of a legacy
+        optimizer, that replace those of the config. Pass a schedule that optax does not have, and a
+        ``weight_decay_mask``, because the config does not hold what Keras excludes from weight decay.
+
+    Raises:
+      ValueError: the config is that of another optimizer, or has something without a counterpart here: a schedule that
+        optax does not have; a schedule beside ``gradient_accumulation_steps``, because Keras counts gradients and optax
+        counts steps; or ``ema_overwrite_frequency``.
+
+    Example:
+      >>> tx = optimizer({"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "centered": False})
+      >>> optax.tree.get(tx.init(np.zeros(2, np.float32)), "trace")
+      Array([0., 0.], dtype=float32)
+
+    Source:
+      keras-team/keras 3.15.1: keras/src/optimizers/base_optimizer.py, optimizers/schedules/learning_rate_schedule.py.
+    """
+    tx = made(_call(config, changes))
+    return tx.gradient_transformation() if isinstance(tx, optax.MultiSteps) else tx
+
+
+def call(config: Mapping[str, Any], **changes: Any) -> str:
+    """The call that makes :func:`optimizer`, as Python code; a schedule of the user appears under its name.
+
+    Args:
+      config: ``optimizer.get_config()``, or the config that :func:`load` returns.
+      **changes: arguments of the dialect that replace those of the config.
+
+    Raises:
+      ValueError: the config is that of another optimizer, or has no counterpart here.
+
+    Example:
+      >>> schedule = {"initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.9, "staircase": False}
+      >>> call({"learning_rate": {"class_name": "ExponentialDecay", "config": schedule}, "momentum": 0.9})
+      'dialects.keras(learning_rate=optax.exponential_decay(init_value=0.1, transition_steps=100, decay_rate=0.9, \
+staircase=False), momentum=0.9)'
+    """
+    return text(_call(config, changes))
+
+
+def hyperparameters(config: Any) -> Mapping[str, Any]:
+    """The arguments of the RMSprop in what ``get_config`` or ``serialize`` returns.
+
+    Raises:
+      ValueError: the config is that of another optimizer.
+    """
+    if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
+        name, inner = str(config.get("class_name")).rpartition(">")[2], config["config"]
+        if name != "RMSprop" and "inner_optimizer" not in inner:
+            raise ValueError(f"the optimizer must be Keras's RMSprop, got {name}: other rules have other slots.")
+        config = inner
+    if isinstance(config, Mapping) and "inner_optimizer" in config:
+        return hyperparameters(config["inner_optimizer"])
+    if not isinstance(config, Mapping) or ("name" in config and not {"rho", "momentum", "centered"} <= config.keys()):
+        raise ValueError(f"config must be that of an RMSprop, got {config!r}: pass optimizer.get_config().")
+    return config
+
+
+def _call(config: Any, changes: Mapping[str, Any]) -> Call:
+    config = hyperparameters(config)
+    if config.get("use_ema") and config.get("ema_overwrite_frequency"):
+        raise ValueError(
+            f"ema_overwrite_frequency must be None, got {config['ema_overwrite_frequency']}: no RMSprop here replaces "
+            "parameters by their averages. Set it to None in the config, and replace the parameters in the training "
+            "loop."
+        )
+    name = "keras" if "weight_decay" in config or "decay" not in config else "tf_keras_legacy"
+    taken = inspect.signature(getattr(dialects, name)).parameters
+    given = {key: _short(config[key]) for key in taken if config.get(key) is not None} | dict(changes)
+    every = config.get("gradient_accumulation_steps") or 1
+    if isinstance(given.get("learning_rate"), Mapping):
+        given["learning_rate"] = _schedule(given["learning_rate"], every)
+    rule = Call(f"dialects.{name}", given)
+    return rule if every == 1 else Call("optax.MultiSteps", {"opt": rule, "every_k_schedule": every})
+
+
+def _schedule(serialized: Mapping[str, Any], every: int) -> Call:
+    name, config = str(serialized.get("class_name")).rpartition(">")[2], serialized.get("config")
+    if isinstance(config, Mapping) and every == 1:
+        get = {key: _short(value) for key, value in config.items()}.get
+        start, steps = get("initial_learning_rate"), get("decay_steps")
+        if name == "ExponentialDecay":
+            arguments = {"decay_rate": get("decay_rate"), "staircase": get("staircase", False)}
+            return Call("optax.exponential_decay", {"init_value": start, "transition_steps": steps, **arguments})
+        if name == "PolynomialDecay" and not get("cycle"):
+            arguments = {"end_value": get("end_learning_rate"), "power": get("power"), "transition_steps": steps}
+            return Call("optax.polynomial_schedule", {"init_value": start, **arguments})
+        if name == "CosineDecay":
+            target, warmup = get("warmup_target"), get("warmup_steps", 0)
+            peak = start if target is None else target
+            decay = Call(
+                "optax.cosine_decay_schedule", {"init_value": peak, "decay_steps": steps, "alpha": get("alpha", 0.0)}
+            )
+            if target is None or not warmup:
+                return decay
+            rise = {"init_value": start, "end_value": target, "transition_steps": warmup}
+            return _joined([Call("optax.linear_schedule", rise), decay], [warmup])
+        if name == "PiecewiseConstantDecay":
+            parts = [Call("optax.constant_schedule", {"value": _short(value)}) for value in config["values"]]
+            return _joined(parts, [boundary + 1 for boundary in config["boundaries"]])
+    why = "counts gradients where optax.MultiSteps counts steps" if every > 1 else "has no counterpart in optax"
+    raise ValueError(
+        f"learning_rate must be given, got the schedule {name}, which {why}: pass a function of the number of steps."
+    )
+
+
+def _joined(schedules: list[Call], boundaries: list[int]) -> Call:
+    return Call("optax.join_schedules", {"schedules": schedules, "boundaries": boundaries})
+
+
+def _short(x: Any) -> Any:
+    """A number that float32 holds, as a user types it: 0.1 for 0.10000000149011612."""
+    x = x.item() if isinstance(x, np.generic) else x
+    return float(str(np.float32(x))) if isinstance(x, float) and np.float32(x) == x else x
