@@ -11,3 +11,18 @@ import jax
 
 collect_ignore = ["golden"]  # recorders, each for its framework
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the whole of the long tables")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: the part of a long table that runs only with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]

@@ -1,18 +1,18 @@
 """The rows of the contract: every dialect as its framework has it, then the core and dialects with options.
 
-A third of the longest tables is in one run, so that it takes minutes: ``SHARE=1`` and ``SHARE=2`` run the other thirds,
-those of the contract on CI's other interpreters, and ``SHARE=all`` everything, the contract with every storage too.
+Of the longest tables a third is in the default run, so that it takes minutes; the rest is marked ``slow`` and runs with
+``pytest --slow``, the contract with every storage, too.
 """
 
 import functools
 import inspect
-import os
 import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import optax
+import pytest
 
 from rmsprop_optax import dialects, rmsprop, scale_by_gains, scale_by_rms, with_storage
 
@@ -81,16 +81,25 @@ def stored(row, storage, momentum_storage=None):
     )
 
 
-SHARE = os.environ.get("SHARE", "0")
-
-
-def share(table):
-    """The rows of a table that this run has, of all kinds: every third would be alike where columns repeat."""
+def third(table):
+    """Of a long table the rows of the default run, of all kinds: every third row would be alike where columns repeat."""
     table = list(table)
-    if SHARE == "all":
-        return table
     order = random.Random(0).sample(range(len(table)), len(table))
-    return [table[i] for i in sorted(order[int(SHARE) :: 3])]
+    return [table[i] for i in sorted(order[::3])]
+
+
+def long(table, chosen=None):
+    """A long table as parameters for pytest: those that are chosen, by default a third, and the rest marked slow."""
+    table = list(table)
+    chosen = third(table) if chosen is None else chosen
+    return [
+        pytest.param(
+            *(row if type(row) is tuple else (row,)),
+            id=getattr(row, "name", None),
+            marks=[] if row in chosen else [pytest.mark.slow],
+        )
+        for row in table
+    ]
 
 
 PLAIN = [plain(name) for name in dialects.TABLE]
@@ -188,6 +197,11 @@ STORED = [
     stored(NAMED["pytorch-all"], "uint8", "bfloat16"),
     stored(NAMED["keras-all"], "bfloat16", "bfloat16"),
 ]
-if SHARE == "all":
-    STORED = [stored(row, storage) for row in (*PLAIN, *CORE, *OPTIONS) for storage in ("bfloat16", "uint8")]
-ROWS = [*CORE, *share(PLAIN), *share(OPTIONS), *share(STORED)]
+_ALL_STORED = [stored(row, storage) for row in (*PLAIN, *CORE, *OPTIONS) for storage in ("bfloat16", "uint8")]
+ROWS = [
+    *long(CORE, CORE),
+    *long(PLAIN),
+    *long(OPTIONS),
+    *long(STORED),
+    *long((row for row in _ALL_STORED if row.name not in {row.name for row in STORED}), []),
+]

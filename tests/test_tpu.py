@@ -12,7 +12,7 @@ import re
 import pytest
 from compiled import SHAPES, STEP, collectives, optimizer, step
 from jax.sharding import PartitionSpec as P
-from rows import share
+from rows import long
 
 from rmsprop_optax import plan, rmsprop, with_remainder
 
@@ -44,7 +44,7 @@ def check(found, expected):
     assert found["collectives"] == []
 
 
-@pytest.mark.parametrize(("chip", "kind"), share(itertools.product(TOPOLOGIES, STEP)), ids=str)
+@pytest.mark.parametrize(("chip", "kind"), long(itertools.product(TOPOLOGIES, STEP)), ids=str)
 def test_one_pass_on_every_chip(chip, kind):
     dtype, storage = kind
     check(compiled(optimizer(storage), (1024, 1024), dtype, chip), STEP[kind])
@@ -53,7 +53,7 @@ def test_one_pass_on_every_chip(chip, kind):
 SHORT = [("float32", "uint8"), ("bfloat16", "uint8"), ("bfloat16", "bfloat16")]
 
 
-@pytest.mark.parametrize(("shape", "kind"), share(itertools.product(SHAPES[1:], SHORT)), ids=str)
+@pytest.mark.parametrize(("shape", "kind"), long(itertools.product(SHAPES[1:], SHORT)), ids=str)
 def test_one_pass_for_every_shape(shape, kind):
     dtype, storage = kind
     check(compiled(optimizer(storage), shape, dtype), STEP[kind])
@@ -78,7 +78,7 @@ SHARDED = [
 ]
 
 
-@pytest.mark.parametrize(("topology", "storage"), share(SHARDED))
+@pytest.mark.parametrize(("topology", "storage"), long(SHARDED))
 def test_a_sharded_tree_is_one_kernel_a_leaf(topology, storage):
     chips = devices(topology)
     program, entry, size = step(optimizer(storage), TREE, "float32", chips, P("x"))
