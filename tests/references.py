@@ -451,7 +451,7 @@ def mxnet(
     s,
     *,
     gamma1=None,
-    gamma2=None,
+    gamma2=0.9,
     epsilon=None,
     centered=None,
     clip_weights=None,
@@ -466,7 +466,6 @@ def mxnet(
     """
     release = _release(version)
     gamma1 = (0.95 if release < (0, 9, 5) else 0.9) if gamma1 is None else gamma1
-    gamma2 = 0.9 if gamma2 is None else gamma2
     epsilon = (1e-4 if release < (0, 9, 2) else 1e-8) if epsilon is None else epsilon
     centered = release < (0, 9, 5) if centered is None else centered
 
@@ -816,13 +815,12 @@ def dynet(p, g, lr, s, *, eps=1e-20, rho=0.95, clip_threshold=5.0):
 
 
 @rule()
-def tensorflowjs(p, g, lr, s, *, decay=0.9, momentum=0.0, epsilon=None, centered=False):
+def tensorflowjs(p, g, lr, s, *, decay=0.9, momentum=0.0, epsilon=1e-7, centered=False):
     """tfjs-core/src/optimizers/rmsprop_optimizer.ts `RMSPropOptimizer`, TensorFlow.js 4.22.0.
 
-    `epsilon=None` is the backend's, 1e-7 in float32. With `centered` it is subtracted. One departure: where that leaves
-    nothing under the root there is no step, while TensorFlow.js turns NaN for good.
+    `epsilon` is the backend's unless given, 1e-7 in float32. With `centered` it is subtracted. One departure: where
+    that leaves nothing under the root there is no step, while TensorFlow.js turns NaN for good.
     """
-    epsilon = 1e-7 if epsilon is None else epsilon
     s.v = s.v * decay + g**2 * (1 - decay)
     square = s.v + epsilon
     if centered:

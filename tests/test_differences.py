@@ -109,7 +109,8 @@ WORDS = {
         "With momentum, the learning rate comes after the buffer in pfrl, before it in sonnet: they part when the "
         "rate changes.",
         "Only pfrl has weight decay: L2.",
-        "Defaults: lr=0.01, alpha=0.99, eps=1e-08 in pfrl; learning_rate (required), decay=0.9, epsilon=1e-10 in sonnet.",
+        "Defaults: lr=0.01, alpha=0.99, eps=1e-08 in pfrl; learning_rate (required), decay=0.9, epsilon=1e-10 in "
+        "sonnet.",
     ],
 }
 
@@ -126,6 +127,15 @@ def test_words_for_special_momentum():
     nesterov = "climin has Nesterov momentum, with the learning rate before the buffer"
     assert f"{nesterov}; {lasagne}." in words("climin", "lasagne")
     assert f"tf1 has momentum, with the learning rate before the buffer; {nesterov}." in words("tf1", "climin")
+
+
+def test_words_name_what_no_dialect_has_yet(monkeypatch):
+    corrected = TABLE["blocks"]._replace(bias_correction="always", note="A note.")
+    monkeypatch.setitem(TABLE, "corrected", corrected)
+    assert words("blocks", "corrected") == [
+        "corrected corrects its averages for their start, blocks does not.",
+        "A note.",
+    ]
 
 
 def test_words_say_the_same_both_ways():
@@ -276,6 +286,12 @@ def test_a_page_can_be_read_on_a_terminal(name, capsys):
     for argument in filter(None, TABLE[name].arguments):
         assert f"\n  {argument}: " in out
     assert " ".join(f"Source: {TABLE[name].source}".split()) in " ".join(out.split())
+
+
+def test_a_page_of_a_relative_has_the_equations_of_its_head(capsys):
+    page = output(capsys, "dialects burn")
+    equations = output(capsys, "dialects pytorch").partition("  g_t ←")[2].partition("\n\n")[0]
+    assert f"\n\npytorch:\n\n  g_t ←{equations}\n\n" in page
 
 
 def test_text_has_no_markup():

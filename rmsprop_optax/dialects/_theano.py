@@ -138,7 +138,7 @@ def climin(
       momentum: in [0, 1); ``None`` is off; climin writes 0. Steps that adapt keep a buffer without momentum, too.
       step_adapt: in [0, 1); ``None`` is off; climin writes ``False``.
       step_rate_min: the smallest adapted step rate, at least 0; ``None`` is no limit.
-      step_rate_max: the largest adapted step rate, at least 0; ``None`` is no limit.
+      step_rate_max: the largest adapted step rate, above 0; ``None`` is no limit.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it; with ``step_adapt`` its state holds an
