@@ -101,8 +101,8 @@ def check(storage: Storage, *, name: str = "storage", signed: bool = False) -> N
     if isinstance(storage, PerLeaf) or storage is None:
         return
     fitting = [key for key, form in FORMATS.items() if form.signed or not signed]
-    names = jax.tree.leaves(storage)
-    if not names or not all(isinstance(key, str) and key in fitting for key in names):
+    names = jax.tree.leaves(storage, is_leaf=_is_none)
+    if not names or not all(key is None or (isinstance(key, str) and key in fitting) for key in names):
         raise ValueError(
             f"{name} must be None, one of {', '.join(fitting)}, a tree of these or a storage.PerLeaf, got "
             f"{name}={storage!r}."

@@ -29,8 +29,7 @@ RANGES = {
     "learning_rate": (-6, 1),
     "decay": (-6, 0),
     "momentum": (-3, 0),
-    "eps": (-12, 0),
-    "eps_root": (-16, 0),
+    "eps": (-40, 0),
     "floor": (-8, 0),
     "l2": (-6, 0),
     "weight_decay": (-6, 0),
@@ -93,10 +92,9 @@ class Setup:
         if self.row:
             return WRAPPERS[self.wrapper](ROWS[self.row]())
         options = self.options | numbers
-        if options.get("momentum_storage") == "bfloat16":
-            options["momentum_storage"] = storage.PerLeaf(
-                lambda path, b: "float32" if jnp.iscomplexobj(b) else "bfloat16"
-            )
+        form = options.get("momentum_storage")
+        if form:
+            options["momentum_storage"] = storage.PerLeaf(lambda path, b: None if jnp.iscomplexobj(b) else form)
         if self.wrapper == "inject_hyperparams":
             return optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(**options)
         return WRAPPERS[self.wrapper](rmsprop(**options))
@@ -232,8 +230,24 @@ def tame(rng: np.random.Generator, shape: tuple[int, int, int], dtype: str, low:
     return rounded(values, dtype)
 
 
+def clamped(g: np.ndarray, wide: str) -> np.ndarray:
+    """What the core takes a gradient for: the square of each part stays below a 256th of the largest number."""
+    most = limits(wide)[2] ** 0.5 / 16
+    if np.iscomplexobj(g):
+        return np.clip(g.real, -most, most) + 1j * np.clip(g.imag, -most, most)
+    return np.clip(g, -most, most)
+
+
+def least_root(wide: str) -> float:
+    """The denominator without an epsilon where nothing was seen."""
+    return limits(wide)[1] ** 0.5
+
+
 def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: str, wide: str) -> np.ndarray:
     """Where the update and all before it are within a quarter of the largest number, by exact arithmetic.
+
+    A variance is exact but for the rounding of the gradients and their mean, which may be all of it: the denominator is
+    the least that rounding leaves.
 
     Args:
       options: numbers, or one for each case.
@@ -244,19 +258,22 @@ def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: 
     """
     exact = {"float64": np.longdouble, "complex128": np.clongdouble, "complex64": np.complex128}.get(wide, np.float64)
     g, p = g.astype(exact), p.astype(exact)
-    numbers = {"decay": 0.9, "eps_root": 1e-8} | {k: v for k, v in options.items() if k in RANGES and v is not None}
+    numbers = {"decay": 0.9, "eps": 1e-8} | {k: v for k, v in options.items() if k in RANGES and v is not None}
     o = {
         k: np.asarray(v, np.longdouble if wide in ("float64", "complex128") else np.float64) for k, v in numbers.items()
     }
     o = {k: v[:, None] if v.ndim else v for k, v in o.items()}
     zero = np.zeros(p.shape)
     lr, m, first = o["learning_rate"], o.get("momentum", zero), options.get("lr_in_momentum", True)
+    inside, beside = (o["eps"], 0.0) if options.get("eps_in_sqrt", True) else (0.0, o["eps"])
     nu, mu, b = zero + o.get("initial_scale", 0.0), zero, zero
+    peak, doubt = zero, zero
     widest, most = limits(wide)[2] / 4, limits(dtype)[2] / 4
     fine = np.ones(g.shape, bool)
     for t in range(g.shape[1]):
         x = g[:, t] + o.get("l2", 0.0) * p
         peaks = [x] if "l2" in o else []
+        x = clamped(x, wide)
         rate = 1 - o["decay"]
         if options.get("bias_correction"):
             rate = rate / (1 - o["decay"] ** (t + 1))
@@ -264,10 +281,14 @@ def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: 
             d = x - mu
             mu = mu + rate * d
             nu = (1 - rate) * (nu + rate * np.abs(d) ** 2)
+            peak = np.maximum(peak, np.abs(x))
+            odds = np.where(rate < 1, rate / np.where(rate < 1, 1 - rate, 1), 0)
+            doubt = (1 - rate) * doubt + odds * (2 * (t + 1) * float(jnp.finfo(wide).eps) * peak) ** 2
         else:
             nu = nu + rate * (np.abs(x) ** 2 - nu)
-        below = np.maximum(np.sqrt(nu + o["eps_root"]) + o.get("eps", 0.0), o.get("floor", 0.0))
-        x = x / np.where(below == 0, np.inf, below)
+        root = np.maximum(np.sqrt(nu) - np.sqrt(doubt), 0)
+        below = np.maximum(np.sqrt(root**2 + inside) + beside, np.maximum(o.get("floor", 0.0), least_root(wide)))
+        x = x / below
         peaks.append(x)
         x = lr * x if first else x
         b = m * b + x

@@ -7,16 +7,33 @@ setup, with which :func:`broken` finds it again, and the case.
 
 import math
 import os
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fuzzing import ROWS, STEPS, WRAPPERS, Leaf, Pair, Program, Setup, idle, limits, representable, tame, wild
+from fuzzing import (
+    RANGES,
+    ROWS,
+    STEPS,
+    WRAPPERS,
+    Leaf,
+    Pair,
+    Program,
+    Setup,
+    clamped,
+    idle,
+    least_root,
+    limits,
+    representable,
+    tame,
+    wild,
+)
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
 
-from rmsprop_optax import scale_by_rms, storage
+from rmsprop_optax import _formats, scale_by_rms, storage
 
 CASES = int(os.environ.get("FUZZ", 0))
 BATCH = 4096 if CASES else 64
@@ -57,15 +74,15 @@ def trees(dtypes):
 
 @st.composite
 def options(draw):
-    """Of ``rmsprop``, with no epsilon so small that it stands alone; see :func:`bounded`."""
+    """Of ``rmsprop``."""
     bare = draw(st.integers(0, 3)) == 3  # nothing that knows a scale
     out = {
         "learning_rate": draw(st.sampled_from([1.0, 0.1, 1e-3])),
         "decay": draw(st.sampled_from([0.9, 0.0, 0.5, 0.99, 0.999, 0.999999])),
-        "eps_root": 0.0 if bare else draw(st.sampled_from([0.0, 1e-8, 1e-16, 1e-2])),
-        "eps": 0.0 if bare else draw(st.sampled_from([0.0, 1e-8, 1e-3])),
+        "eps": 0.0 if bare else draw(st.sampled_from([0.0, 1e-8, 1e-2, 1e-16, 1e-30, 1e-45])),
+        "eps_in_sqrt": draw(st.booleans()),
         "centered": draw(st.booleans()),
-        "storage": "float32" if bare else draw(st.sampled_from(["float32", "bfloat16", "uint8"])),
+        "storage": draw(st.sampled_from([None, "float32"] if bare else [None, "float32", "bfloat16", "uint8"])),
     }
     start = 0.0 if bare else draw(st.sampled_from([0.0, 1.0, 1e-10]))
     out |= {"bias_correction": True} if draw(st.booleans()) else {"initial_scale": start}
@@ -73,7 +90,7 @@ def options(draw):
         out["momentum"] = draw(st.sampled_from([0.5, 0.9, 0.99]))
         out["nesterov"] = draw(st.booleans())
         out["lr_in_momentum"] = draw(st.booleans())
-        out["momentum_storage"] = draw(st.sampled_from(["float32", "bfloat16"]))
+        out["momentum_storage"] = draw(st.sampled_from([None, "float32", "bfloat16"]))
     for name, value in (("floor", 1e-3), ("l2", 0.01), ("weight_decay", 0.1)):
         if draw(st.integers(0, 3)) == 3 and not (bare and name != "weight_decay"):
             out[name] = value
@@ -153,8 +170,10 @@ class Cases:
     def run(self, grads, cut=None):
         return self.program.run(self.numbers, self.params, grads, cut)
 
-    def number(self, name, default):
-        return np.asarray(self.numbers.get(name, self.setup.options.get(name, default)), np.float64)
+    def number(self, name, default=0.0):
+        """One for each case, or for all, as the transformation has it."""
+        value = np.asarray(self.numbers.get(name, self.setup.options.get(name, default)))
+        return value.astype(np.float32 if self.setup.wrapper == "inject_hyperparams" else np.float64).astype(np.float64)
 
 
 def differ(a, b):
@@ -176,41 +195,94 @@ def spread(x, like):
     return np.asarray(x).reshape(-1, *[1] * (like.ndim - 1)) if np.ndim(x) else x
 
 
+def statistic(path):
+    """Whether a leaf of the state is a mean square, a variance or a mean."""
+    return re.search(r"\.(nu|mu)\b", path) is not None
+
+
+def not_finite(x):
+    """The entries of a state or an update that are NaN or infinite; of the codes of 8 bits it is the last."""
+    return x == 255 if x.dtype == np.uint8 else ~np.isfinite(x.astype(complex))
+
+
 def finite(c):
-    """Finite gradients whose update is representable never produce a non-finite update or state."""
+    """Finite gradients never produce a non-finite statistic, nor another state or update where it is representable."""
     for path, u, working in zip(c.program.paths, c.updates, c.working, strict=True):
         if working:
-            yield f"update{path}", c.fine & ~np.isfinite(u.astype(complex)).reshape(len(u), -1).all(1)
+            yield f"update{path}", c.fine & not_finite(u).reshape(len(u), -1).any(1)
+    always = not c.setup.row and "l2" not in c.setup.options
     for path, x in c.state:
-        bad = x == 255 if x.dtype == np.uint8 else ~np.isfinite(x.astype(complex))
-        yield f"state{path}", c.fine & bad.reshape(len(x), -1).any(1)
+        bad = not_finite(x).reshape(len(x), -1).any(1)
+        yield f"state{path}", bad if always and statistic(path) else c.fine & bad
+        if re.search(r"\.nu\b", path) and x.dtype != np.uint8:
+            yield f"state{path}, which is negative", (x.astype(np.float64) < 0).reshape(len(x), -1).any(1)
+
+
+def quotients(c, g, n, wide, inexact):
+    """The longest gradient divided by its denominator at every step, whatever came before.
+
+    Args:
+      c: the cases.
+      g: gradients, cases × steps × entries.
+      n: the numbers.
+      wide: the dtype of the maths.
+      inexact: how far a gradient may be from ``g``.
+    """
+    o, eps, tiny, parts = c.setup.options, float(jnp.finfo(wide).eps), limits(wide)[1], 1 + np.iscomplexobj(g)
+    size = np.abs(clamped(g, wide))
+    longest, shortest = size + inexact, np.maximum(size - inexact, 0)
+    beside = np.sqrt(n["eps"]) if o["eps_in_sqrt"] else n["eps"]
+    least = np.maximum(np.maximum(beside, n["floor"]) * (1 - 1e-6), least_root(wide))
+    peak = np.zeros(g.shape[:1] + g.shape[2:])  # the mean is at most the longest gradient before
+    for t in range(g.shape[1]):
+        rate = 1 - n["decay"]
+        if o.get("bias_correction"):
+            rate = rate / (1 - n["decay"] ** (t + 1))
+        # Squares of the parts of a complex number may be subnormal and count as 0.
+        if o["centered"]:
+            far = (1 - rate) * (shortest[:, t] - peak * (1 + STEPS * eps)) - 2 * eps * (longest[:, t] + peak)
+            square = np.maximum(np.maximum(far, 0) ** 2 - parts * tiny, 0) * rate / np.maximum(1 - rate, eps)
+            limit = np.inf
+        else:
+            square = np.maximum(shortest[:, t] ** 2 - (parts - 1) * 2 * tiny, 0) * rate
+            limit = np.sqrt(parts / rate)
+        # L2 regularisation makes another gradient.
+        yield limit if "l2" in o else np.minimum(longest[:, t] / np.maximum(np.sqrt(square), least), limit)
+        peak = np.maximum(peak, longest[:, t])
 
 
 def bounded(c):
-    """|u| ≤ lr/√(1 − decay), whatever the storage, for what is stored is the mean square of the gradients before.
+    """An update is no longer than its own gradient divided by what that gradient puts into the denominator.
 
-    But for an epsilon below 1e-19 beside the root: it stands alone where a square is below 1e-38.
+    Without a mean that is lr/√rate, however large the gradient. About a mean it is the distance from the mean that
+    counts. An epsilon, the floor and the root of the smallest normal number bound the quotient, too.
     """
     o = c.setup.options
-    if (
-        c.setup.row
-        or o["centered"]
-        or {"momentum", "l2", "weight_decay"} & o.keys()
-        or c.setup.wrapper == "with_remainder"
-    ):
+    # The remainder rounds the parameter; the distance of an unknown gradient from its mean is unknown.
+    if c.setup.row or c.setup.wrapper == "with_remainder" or (o["centered"] and "l2" in o):
         return
-    rate = 1 - c.number("decay", 0.9)
-    bound = c.number("learning_rate", 1.0) / np.sqrt(rate)
-    for path, g, u, leaf, working in zip(c.program.paths, c.grads, c.updates, c.leaves, c.working, strict=True):
-        if working and u.size:
-            g, size = (np.abs(x.astype(np.complex128)) for x in (g, u))
-            if c.setup.wrapper == "MultiSteps":
-                g = np.repeat(np.minimum(g[:, ::2], g[:, 1::2]), 2, axis=1)
-            # What is subnormal, up to three numbers of this sum, may be taken for 0.
-            tiny = limits("float64" if leaf.dtype in ("float64", "complex128") else "float32")[1]
-            few = np.sqrt(1 + 3 * tiny / np.maximum(spread(rate, g) * g**2, tiny / 1e3))
-            most = spread(bound, size) * few * (1 + 2e-5 + float(jnp.finfo(u.dtype).eps)) + limits(leaf.dtype)[0]
-            yield f"update{path}", (size > most).reshape(len(u), -1).any(1)
+    first, noise = o.get("lr_in_momentum", True), 2**-7 * (o.get("momentum_storage") == "bfloat16")
+    rows = zip(c.program.paths, c.grads, c.params, c.updates, c.leaves, c.working, strict=True)
+    for path, g, p, u, leaf, working in rows:
+        if not working or not u.size:
+            continue
+        wide = str(np.promote_types(jnp.dtype(leaf.dtype), np.float32))
+        n, last = {name: spread(c.number(name), p) for name in RANGES}, float(jnp.finfo(leaf.dtype).eps)
+        g, u, inexact = g.astype(np.promote_types(wide, np.float64)), np.abs(u.astype(complex)), 0.0
+        if c.setup.wrapper == "MultiSteps":
+            yield f"update{path}, which is not 0", (u[:, ::2] != 0).reshape(len(u), -1).any(1)
+            inexact = 1e-6 * np.abs(g).max(1, keepdims=True)
+            g, u = g[:, ::2] / 2 + g[:, 1::2] / 2, u[:, 1::2]
+        b, reach = np.zeros(p.shape), np.abs(p.astype(complex))
+        for t, most in enumerate(quotients(c, g, n, wide, inexact)):
+            x = n["learning_rate"] * most if first else most
+            b = n["momentum"] * b * (1 + noise) + x
+            step = n["momentum"] * b + x if o.get("nesterov") else b
+            step = step if first else n["learning_rate"] * step
+            step = (step + n["learning_rate"] * n["weight_decay"] * reach) * (1 + 1e-6)
+            reach = (reach + step) * (1 + last)
+            step = step * (1 + last) + limits(leaf.dtype)[0]
+            yield f"update{path}, step {t}", c.fine & ~(u[:, t] <= step).reshape(len(u), -1).all(1)
 
 
 def resumed(c):
@@ -228,17 +300,22 @@ def spoiled(c):
     grads = [g.copy() for g in c.grads]
     flat = grads[leaf].reshape(c.count, STEPS, -1)
     step, entry = c.rng.integers(0, STEPS, c.count), c.rng.integers(0, flat.shape[2], c.count)
-    flat[np.arange(c.count), step, entry] = c.rng.choice(np.asarray([np.inf, -np.inf, np.nan], flat.dtype), c.count)
+    values = [np.inf, -np.inf, np.nan]
+    values += [complex(0, np.inf), complex(-np.inf, np.inf)] * np.iscomplexobj(flat)
+    flat[np.arange(c.count), step, entry] = c.rng.choice(np.asarray(values, flat.dtype), c.count)
     return leaf, step, entry, grads
 
 
 def alone(c):
-    """One infinite or NaN entry harms no other, and is seen where it is."""
+    """One infinite or NaN entry harms no other, and makes its own update NaN; an infinite one no statistic."""
     if not c.elementwise or c.setup.wrapper == "apply_if_finite" or not c.filled:
         return
     leaf, step, entry, grads = spoiled(c)
     updates, state = c.run(grads)
     every = np.arange(c.count)
+    # A NaN in the update is one in the parameter, which L2 regularisation adds to the next gradient.
+    last = step == STEPS - 1 if "l2" in c.setup.options else True
+    harmless = last & np.isinf(grads[leaf].reshape(c.count, STEPS, -1)[every, step, entry])
 
     def without(x, lead):
         x = x.copy()
@@ -249,9 +326,12 @@ def alone(c):
         if i == leaf:
             a, b, here = without(a, 2), without(b, 2), b.reshape(c.count, STEPS, -1)[every, step, entry]
             if not c.setup.row and c.setup.wrapper != "MultiSteps":
-                yield f"update{path}, which does not show the bad entry", np.isfinite(here.astype(complex))
+                yield f"update{path}, which does not show the bad entry", ~np.isnan(here.astype(complex))
         yield f"update{path}", differ(a, b)
     for (path, a), (_, b) in zip(c.state, state, strict=True):
+        if statistic(path) and not c.setup.row and c.setup.wrapper != "MultiSteps":
+            bad = not_finite(b).reshape(c.count, -1).any(1)
+            yield f"state{path}, which an infinite entry reaches", harmless & bad
         if a.shape[1:] == c.leaves[leaf].shape and c.program.paths[leaf] in path:
             a, b = without(a, 1), without(b, 1)
         yield f"state{path}", differ(a, b)
@@ -274,9 +354,12 @@ def skipped(c):
 def scaled(c):
     """Without an epsilon the scale of the gradients does not matter: powers of two scale every operation exactly."""
     o = c.setup.options
-    if c.setup.row or o["eps"] or o["eps_root"] or {"floor", "l2"} & o.keys():
+    if c.setup.row or o["eps"] or {"floor", "l2"} & o.keys():
         return
-    if o["storage"] != "float32" or o.get("initial_scale"):
+    if o["storage"] not in (None, "float32") or o.get("initial_scale"):
+        return
+    # At a rate of 1 the variance is 0, and the smallest denominator has a scale of its own.
+    if o["centered"] and (o.get("bias_correction") or not o["decay"]):
         return
     # A variance is far below the squares that it is of, down to 2^-96 of them; nothing may become subnormal.
     low, high = (2, 12) if o["centered"] else (-12, 12)
@@ -364,13 +447,28 @@ def broken(setup, cases=BATCH):
         options={
             "learning_rate": 0.1,
             "decay": 0.9,
-            "eps_root": 1e-8,
-            "eps": 0.0,
+            "eps": 1e-8,
+            "eps_in_sqrt": True,
             "centered": True,
             "storage": "uint8",
         },
         over="eager",
         seed=1,
+    )
+)
+@example(  # the first variance is 0 by definition, and nothing stands beside it
+    Setup(
+        tree=[Leaf((2,)), Leaf((), "complex64")],
+        options={
+            "learning_rate": 1.0,
+            "decay": 0.9,
+            "eps": 0.0,
+            "eps_in_sqrt": True,
+            "centered": True,
+            "bias_correction": True,
+            "storage": None,
+        },
+        seed=2,
     )
 )
 def test_whatever_comes(setup):
@@ -383,7 +481,7 @@ def test_a_huge_gradient_does_not_silence_its_weight_for_ever(centered):
     """Of 1e19 to 1e38, whose square overflows, among gradients of 1: a few hundred steps later it is forgotten."""
     kinds = [Leaf((2,)), Leaf((2,), "bfloat16"), Leaf((2,), "complex64")]
     formats = {name: name for name in ("float32", "bfloat16", "uint8")}
-    options = {"learning_rate": 1.0, "eps_root": 1e-8, "centered": centered, "storage": formats}
+    options = {"learning_rate": 1.0, "centered": centered, "storage": formats}
     program = Program(Setup(dict.fromkeys(formats, kinds), options), dict.fromkeys(formats, kinds))
     rng, cases, steps = np.random.default_rng(0), min(BATCH, 512), 600
     numbers = {"decay": rng.uniform(0.1, 0.7, cases).astype(np.float32)}  # at 0.7, 400 steps from 1e38 to 1
@@ -420,7 +518,7 @@ def test_float64_numbers_are_stored_as_float32_has_them_and_infinities_as_they_a
     most = float(jnp.finfo(jnp.bfloat16).max)
     with jax.enable_x64(True):
         x = jnp.asarray([1e200, -1e200, 2.0**100, jnp.inf, -jnp.inf, jnp.nan])
-        stored = storage.decoded(storage.nearest(x, jnp.zeros(6, jnp.bfloat16)))
+        stored = storage.decoded(_formats.nearest(x, jnp.zeros(6, jnp.bfloat16)))
         np.testing.assert_array_equal(stored, [most, -most, 2.0**100, jnp.inf, -jnp.inf, jnp.nan])
 
 
