@@ -370,7 +370,9 @@ def _add_commands(commands: Any) -> None:
         "--set", nargs="+", default=[], metavar="ARGUMENT=VALUE", help="hyperparameters that a Keras file does not have"
     )
     for option in ("--storage", "--momentum-storage"):
-        interop.add_argument(option, choices=list(FORMATS), help="how it is kept (default: as precise as the arithmetic)")
+        interop.add_argument(
+            option, choices=list(FORMATS), help="how it is kept (default: as precise as the arithmetic)"
+        )
     interop.add_argument("--overwrite", action="store_true", help="replace what is in the folder")
 
 

@@ -16,7 +16,7 @@ import optax
 import pytest
 import references
 from jax.example_libraries import optimizers
-from rows import long, third
+from rows import third
 
 from rmsprop_optax import dialects, rmsprop
 from rmsprop_optax._arguments import roles_of
@@ -181,7 +181,12 @@ def label(options):
     return ",".join(k if v is True else f"{k}={v}" for k, v in options.items()) or "defaults"
 
 
-def each_case(keep=lambda dialect, case: True, select=list):
+def of_default_run(cases):
+    """The numbers of the cases that are not slow."""
+    return third(range(cases))
+
+
+def each_case(keep=lambda dialect, case: True, chosen=range):
     def kind(case):
         constant = "constant," if isinstance(case["learning_rates"], float) else ""
         return constant if np.isrealobj(case["params"]["bias"]) else "complex," + constant
@@ -189,9 +194,14 @@ def each_case(keep=lambda dialect, case: True, select=list):
     return pytest.mark.parametrize(
         ("dialect", "number"),
         [
-            pytest.param(dialect, i, id=f"{dialect}:{kind(case)}{label(case['options'])}")
+            pytest.param(
+                dialect,
+                i,
+                id=f"{dialect}:{kind(case)}{label(case['options'])}",
+                marks=[] if i in chosen(len(table)) else [pytest.mark.slow],
+            )
             for dialect, table in CASES.items()
-            for i, case in select(enumerate(table))
+            for i, case in enumerate(table)
             if keep(dialect, case)
         ],
     )
@@ -238,7 +248,7 @@ def stack(trees):
 @functools.cache
 def ours(dialect, x64, whole=True):
     """The number of a case → its trajectory; those of the default run, or of the whole table."""
-    numbers = range(len(CASES[dialect])) if whole else third(range(len(CASES[dialect])))
+    numbers = range(len(CASES[dialect])) if whole else of_default_run(len(CASES[dialect]))
     constructor, arguments = dialects.TABLE[dialect].constructor, dialects.TABLE[dialect].arguments
     with jax.enable_x64(x64):
         runs = trajectories(constructor, [CASES[dialect][i] for i in numbers], buffers, arguments.learning_rate)
@@ -351,9 +361,9 @@ def where_finite(want, got):
     return {what: fill(want[what], got[what]) for what in want}
 
 
-@each_case(select=long)
+@each_case(chosen=of_default_run)
 def test_updates_are_accurate_in_float32(dialect, number):
-    whole = number not in third(range(len(CASES[dialect])))
+    whole = number not in of_default_run(len(CASES[dialect]))
     got = ours(dialect, False, whole)[number]["updates"]
     assert {u.dtype.itemsize for u in got.values()} == {8 if np.iscomplexobj(got["bias"]) else 4}
     assert error(got, truth(dialect)[number]["updates"]) <= SINGLE

@@ -203,7 +203,7 @@ def test_what_raises_where_optax_computes():
     ):
         arguments = {"learning_rate": 0.1, **call}
         optax.rmsprop(**arguments)
-        with pytest.raises(ValueError, match=" must be |drop one"):
+        with pytest.raises(ValueError, match=r" must be |drop one"):
             rmsprop(**arguments)
 
 
