@@ -82,7 +82,7 @@ def stored(row, storage, momentum_storage=None):
 
 
 def third(table):
-    """The rows of a long table that the default run has, of all kinds: every third would be alike where columns repeat."""
+    """The rows of a long table that are in the default run, of all kinds: every third row may be alike in a column."""
     table = list(table)
     order = random.Random(0).sample(range(len(table)), len(table))
     return [table[i] for i in sorted(order[::3])]
