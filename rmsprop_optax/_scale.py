@@ -133,7 +133,7 @@ def scale_by_rms(
     stays. A finite gradient never makes the state infinite: beyond 1e18 in float32 it counts as 1e18. An infinite one
     makes the update NaN. The mean of the centered form is one float32 number: noise of a thousandth of the mean is
     measured to four digits, and noise below 1e-7 of it is not seen. The derivative of the update is not defined where
-    ``nu + eps`` is 0.
+    ``nu + eps`` is 0, nor by a decay of 0 under bias correction.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).
