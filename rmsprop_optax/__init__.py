@@ -1,5 +1,6 @@
 """RMSprop for JAX: one core, and each framework's RMSprop a short composition on top of it."""
 
+import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -32,28 +33,6 @@ if TYPE_CHECKING:
     )
 
 __version__ = "0.1.0"
-_STATES = (
-    AdaptiveStepsState,
-    MomentumState,
-    RemainderState,
-    ScaleByGainsState,
-    ScaleByRmsState,
-    WeightDecayState,
-)
-_MODULES = (
-    "bfloat16",
-    "dialects",
-    "differences",
-    "experimental",
-    "interop",
-    "measure",
-    "plan",
-    "plots",
-    "recipes",
-    "scaling",
-    "sharding",
-    "storage",
-)
 __all__ = [
     "AdaptiveStepsState",
     "MomentumState",
@@ -85,14 +64,16 @@ __all__ = [
     "with_storage",
 ]
 
-# A program that jax.export saves may hold our states.
-for _state in _STATES:
-    _export.register_namedtuple_serialization(_state, serialized_name=f"rmsprop_optax.{_state.__name__}")
+# A program that jax.export saves may hold our states. After a reload of this module they are registered already.
+for _name in __all__:
+    if _name.endswith("State"):
+        with contextlib.suppress(ValueError):
+            _export.register_namedtuple_serialization(globals()[_name], serialized_name=f"rmsprop_optax.{_name}")
 
 
 def __getattr__(name: str) -> Any:
     """Load a module on first use."""
-    if name in _MODULES:
+    if name in __all__:
         return importlib.import_module(f"rmsprop_optax.{name}")
     raise AttributeError(f"module 'rmsprop_optax' has no attribute {name!r}")
 
