@@ -155,7 +155,7 @@ def _format(stored: jax.Array) -> Format:
 
 def is_short(stored: jax.Array) -> bool:
     """Whether an array is rounded when it is written."""
-    return stored.dtype in (jnp.bfloat16, jnp.uint8)
+    return str(stored.dtype) in FORMATS and stored.dtype.itemsize < 4
 
 
 def decode(g: jax.Array, *stored: jax.Array | None) -> tuple[Any, ...]:

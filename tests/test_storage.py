@@ -1,7 +1,10 @@
 """The formats of the state: exact where they promise it, unbiased, and as accurate as when they were chosen."""
 
 import functools
+from pathlib import Path
+from typing import get_args
 
+import compiled
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +15,9 @@ from jax.sharding import PartitionSpec as P
 from streams import STEPS, compare, runner, summary
 
 from rmsprop_optax import dialects, rmsprop, scale_by_rms, storage, with_storage
+from rmsprop_optax._types import FormatName
 
-SHORT = ("bfloat16", "uint8")
+SHORT = tuple(name for name in storage.FORMATS if name != "float32")
 CODES = jnp.arange(256).astype(jnp.uint8)
 NUMBERS = {
     "uint8": storage.FORMATS["uint8"].decode(CODES[:255]),
@@ -26,6 +30,17 @@ def noise(shape, seed=0):
 
 
 # The formats themselves
+
+
+def test_a_format_is_asked_for_its_numbers_its_words_and_its_bytes():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    assert set(get_args(FormatName)) == storage.FORMATS.keys(), "name it in _types.FormatName"
+    for name in SHORT:
+        assert name in NUMBERS, "say which numbers it holds in NUMBERS"
+        assert all((name, decay) in BARS for decay in STEPS), "say how accurate it is in BARS"
+        assert {name} <= {storage for _, storage in compiled.STEP}, "say how many bytes a step moves in compiled.STEP"
+        assert f"\n{name} " in storage.__doc__, "give it a row in the docstring of storage.py"
+        assert f'| `"{name}"` |' in readme, "give it a row in the README's table of storages"
 
 
 @pytest.mark.parametrize("name", SHORT)
