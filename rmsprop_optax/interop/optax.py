@@ -1,7 +1,7 @@
-"""The states of ``optax.rmsprop``, in all their shapes.
+"""The states of ``optax.rmsprop``, with any of its options.
 
-Each is seen as a state of ours, and the hub does the rest. The file is named after its format; optax itself is
-``_optax`` in it.
+A state of optax is converted to a state of this package, which :mod:`rmsprop_optax.interop.slots` reads and writes. The
+package optax is ``_optax`` in this file, which has the name of its format.
 """
 
 import functools
@@ -29,20 +29,20 @@ def read(state: Any, *, decay: Any = None) -> Slots:
     .. math::
       mean\_square = nu / (1 - decay^{count}), \quad mean = mu / (1 - decay^{count}), \quad momentum = -trace
 
-    without the powers where there is no bias correction, and without the sign where ``optax.trace`` stands before the
-    learning rate in a chain of the user's.
+    Without bias correction, the divisors are 1. The sign is positive if ``optax.trace`` precedes the learning rate in a
+    chain of the user.
 
     Args:
-      state: of ``optax.rmsprop`` or of a chain with it, ``optax.scale_by_rms`` or ``scale_by_stddev``, wherever it
-        sits: see :func:`rmsprop_optax.interop.read`.
-      decay: that of the optimizer, in [0, 1); to be given if and only if it has ``bias_correction=True``.
+      state: the state of ``optax.rmsprop``, ``optax.scale_by_rms`` or ``optax.scale_by_stddev``, or of a chain with one
+        of them, at any depth of a tree.
+      decay: that of the optimizer, in [0, 1). Needed with ``bias_correction=True``, else refused.
 
     Returns:
-      The slots. Their count is that of the bias correction or of a schedule, and ``None`` where there is neither, or
-        they differ.
+      The slots. ``count`` is that of the bias correction or of a schedule, and ``None`` if the state has neither or if
+      they differ.
 
     Raises:
-      ValueError: the state has no mean square of optax's, or ``decay`` is missing or without a use.
+      ValueError: the state has no mean square of optax, or ``decay`` is missing or not needed.
 
     Example:
       >>> import jax.numpy as jnp
@@ -59,19 +59,21 @@ def read(state: Any, *, decay: Any = None) -> Slots:
 
 
 def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = None) -> Any:
-    """A state of ``optax.rmsprop`` with the slots' numbers, the inverse of :func:`read`.
+    """A state of ``optax.rmsprop`` with the numbers of the slots, the inverse of :func:`read`.
 
     Args:
-      like: ``optax.rmsprop(…).init(params)``, which decides structure, dtypes and shardings.
-      slots: trees with the names of the parameters.
-      decay: as in :func:`read`; the slots need a count then.
-      learning_rate: as in :func:`rmsprop_optax.interop.write`.
+      like: ``optax.rmsprop(…).init(params)``, which gives structure, dtypes and shardings.
+      slots: trees whose leaves have the names of the parameters.
+      decay: that of the optimizer, in [0, 1). Needed with ``bias_correction=True``, together with a count in the slots;
+        else refused.
+      learning_rate: the rate of the last step, needed if the momentum buffer of only one side holds the rate.
 
     Returns:
       A new tree like ``like``.
 
     Raises:
-      ValueError: as :func:`read` and :func:`rmsprop_optax.interop.write` do.
+      ValueError: ``like`` has no mean square of optax; a slot or a leaf is missing or left over; a shape differs; or
+        ``decay``, the count or the learning rate is missing or not needed.
 
     Example:
       >>> import jax.numpy as jnp
@@ -84,7 +86,7 @@ def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = No
     """
     if decay is not None and slots.count is None:
         raise ValueError(
-            "bias correction needs the number of steps, got slots with count=None: slots._replace(count=…)."
+            "slots must have a count for bias correction, got count=None: set it with slots._replace(count=…)."
         )
     decay = _check(like, decay)
     return _theirs(_slots.write(_shell(like), slots, learning_rate=learning_rate), like, decay, slots.count)
@@ -92,13 +94,13 @@ def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = No
 
 @functools.cache
 def _kinds() -> tuple[type[Any], ...]:
-    """The states of optax's mean squares, of which two have no public name."""
+    """The types of optax's states with a mean square; two of them have no public name."""
     options = [{"centered": c, "bias_correction": b} for c in (False, True) for b in (False, True)]
     return tuple(type(_optax.rmsprop(1.0, **option).init(np.zeros(1))[0]) for option in options)
 
 
 def _map(moments: Any, trace: Any, state: Any, *others: Any) -> Any:
-    """The tree with ``moments`` and ``trace`` called for optax's states."""
+    """Replace optax's states in a tree: mean squares by ``moments(state)``, buffers by ``trace(state)``."""
 
     def one(node: Any, *rest: Any) -> Any:
         if type(node) in _kinds():
@@ -112,13 +114,13 @@ def _check(state: Any, decay: Any) -> Any:
     moments = [node for kind in _kinds() for node in nodes(state, kind)]
     if not moments:
         raise ValueError(
-            "a state of optax.rmsprop must be somewhere in it, got none: interop.read and interop.write are for states "
+            "the tree must contain a state of optax.rmsprop, got none: use interop.read and interop.write for states "
             "of this package."
         )
     corrected = any(map(_is_corrected, moments))
     if corrected != (decay is not None):
         raise ValueError(
-            "decay belongs to bias_correction=True, where moments are divided by 1 - decay^count, got "
+            "decay must be given if and only if the state has bias correction, got "
             f"decay={decay} for a state {'with' if corrected else 'without'} it: {'give' if corrected else 'drop'} it."
         )
     return None if decay is None else _numbers.check("decay", decay)
@@ -129,17 +131,17 @@ def _is_corrected(node: Any) -> bool:
 
 
 def _weight(decay: Any, count: Any) -> float:
-    """What the gradients seen so far weigh together; before the first one moments are 0, whatever divides them."""
+    """``1 − decay^count``, the sum of the gradients' weights; 1 without bias correction and before the first step."""
     return -math.expm1(int(count) * math.log(decay)) if decay and count else 1.0
 
 
 def _sign(state: Any) -> float:
-    """The sign of the buffers: ``optax.scale_by_learning_rate``, which turns it, mostly stands before them."""
+    """The sign of the buffers: −1, unless ``optax.scale_by_learning_rate``, which turns the sign, follows them."""
     return 1.0 if _slots.lr_in_momentum(_shell(state)) is False else -1.0
 
 
 def _ours(state: Any, decay: Any) -> Any:
-    """A state of ours with the numbers of optax's."""
+    """A state of this package with the numbers of optax's state."""
     decay, sign = _check(state, decay), _sign(state)
     counts = {int(count) for _, count in _optax.tree.get_all_with_path(state, "count")}
     agreed: Any = counts.pop() if len(counts) == 1 else None
@@ -163,7 +165,7 @@ def _ours(state: Any, decay: Any) -> Any:
 
 
 def _shell(like: Any) -> Any:
-    """A state of ours with the shapes and shardings of optax's, in float64."""
+    """A state of this package with the shapes and shardings of optax's state, in float64."""
 
     def empty(x: Any) -> jax.ShapeDtypeStruct:
         sharding = x.sharding if getattr(x, "committed", True) else None
@@ -179,7 +181,7 @@ def _shell(like: Any) -> Any:
 
 
 def _theirs(ours: Any, like: Any, decay: Any, count: Any) -> Any:
-    """A state of optax's with the numbers of ours."""
+    """A state of optax with the numbers of a state of this package."""
     sign, weight = _sign(like), _weight(decay, count)
 
     def cast(function: Callable[..., Any], olds: Tree, *news: Tree) -> Tree:

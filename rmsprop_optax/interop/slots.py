@@ -1,6 +1,6 @@
-"""The hub: what every RMSprop keeps, whoever keeps it.
+"""The state of any RMSprop as :class:`Slots`, the hub between all formats.
 
-A checkpoint becomes :class:`Slots`, and slots become a state; no two formats know each other.
+Each format is read into slots and written from slots, so no format knows another.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,20 @@ from rmsprop_optax.interop._shared import float64, is_masked
 
 
 class Slots(NamedTuple):
-    """What an optimizer keeps for its parameters, in nobody's format.
+    """The state of an optimizer in a form that belongs to no framework.
+
+    A tree has the structure of the parameters; a leaf that the optimizer leaves out is ``optax.MaskedNode()``.
 
     Attributes:
-      mean_square: the running mean of the squared gradients, also where centered; a tree like the parameters, of real
-        arrays. A complex parameter that is treated as two real ones (PyTorch) has both in a complex array.
-      mean: the running mean of the gradients where centered, or ``None``.
-      momentum: the buffer that is subtracted from the parameters, or ``None`` without momentum. (optax's, MXNet's and
-        Chainer's ``RMSpropGraves`` have the other sign in their checkpoints.)
-      count: the number of steps so far, or ``None`` where a checkpoint does not say.
-      lr_in_momentum: whether the buffer holds steps (TensorFlow, Keras, optax) or is multiplied by the learning rate
-        when it is used (PyTorch); ``None`` where there is none, or where it is as in what it is written to.
-
-    Entries that an optimizer leaves alone are ``optax.MaskedNode()``.
+      mean_square: the running mean of the squared gradients, centered or not, in real arrays. PyTorch treats a complex
+        parameter as two real ones; their two mean squares are the parts of a complex array.
+      mean: the running mean of the gradients, or ``None`` if the optimizer is not centered.
+      momentum: the buffer that is subtracted from the parameters, or ``None`` without momentum. The buffers of optax,
+        MXNet and Chainer's ``RMSpropGraves`` have the other sign in their checkpoints.
+      count: the number of steps so far, or ``None`` if a checkpoint does not hold it.
+      lr_in_momentum: ``True`` if the buffer holds the learning rate (TensorFlow, Keras, optax), ``False`` if the buffer
+        is multiplied by the rate when it is used (PyTorch), ``None`` without a buffer. With ``None``, :func:`write`
+        does not rescale.
     """
 
     mean_square: Any
@@ -45,22 +46,23 @@ class Slots(NamedTuple):
 
 
 def read(state: Any) -> Slots:
-    r"""The slots of a state of ours, wherever it sits.
+    r"""The slots of a state of this package, at any depth of a tree.
 
     .. math::
-      mean\_square = nu + |mu|^2 \text{ where centered, else } nu
+      mean\_square = nu + |mu|^2 \text{ if centered, else } nu
 
     Args:
-      state: a state of :func:`rmsprop_optax.rmsprop`, of a dialect or of a chain with one of them; also inside
-        ``optax.masked``, ``partition``, ``MultiSteps``, ``inject_hyperparams``, ``apply_if_finite``, and an
-        ``nnx.Optimizer`` or ``TrainState`` as a whole. The optimizers of a partition are put together.
+      state: the state of :func:`rmsprop_optax.rmsprop`, of a dialect, or of a chain with one of them, also inside
+        ``optax.masked``, ``partition``, ``MultiSteps``, ``inject_hyperparams`` or ``apply_if_finite``; or a whole
+        ``nnx.Optimizer`` or ``TrainState``. The optimizers of a partition are merged.
 
     Returns:
-      The slots, in float32 or wider whatever the storage. Arrays in float32 are those of the state and no copies;
-      centered moments are NumPy arrays in float64, such that their difference is the variance again.
+      The slots, in float32 or wider for every storage. A float32 array is that of the state and not a copy. Centered
+      moments are NumPy arrays in float64, so that ``mean_square − |mean|²`` is the variance again.
 
     Raises:
-      ValueError: the state has no mean square of ours, or several of one parameter, or counts or momentums that differ.
+      ValueError: the state has no mean square of this package or has several for one parameter; or the counts, or the
+        places of the learning rate, differ between its parts.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -73,13 +75,13 @@ def read(state: Any) -> Slots:
     moments, buffers = nodes(state, ScaleByRmsState), nodes(state, MomentumState)
     if not moments:
         raise ValueError(
-            "a state of this package must be somewhere in what is read, got none: pass the optimizer's state; "
-            "interop.optax.read takes that of optax.rmsprop."
+            "state must contain a state of this package, got none: pass the optimizer's state, or use "
+            "interop.optax.read for a state of optax.rmsprop."
         )
     counts = {int(count) for s in moments for count in jax.tree.leaves(s.count)}
     if len(counts) > 1:
         raise ValueError(
-            f"all parts of a state must have made as many steps, got {sorted(counts)}: read each by itself."
+            f"all parts of a state must have made the same number of steps, got {sorted(counts)}: read each part alone."
         )
     with jax.enable_x64(True):
         means = [_none_of(s.nu) if s.mu is None else _each(float64, s.mu) for s in moments]
@@ -91,28 +93,29 @@ def read(state: Any) -> Slots:
 
 
 def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Callable[[int], Any] | None = None) -> Any:
-    r"""A state with the slots' numbers: the structure, dtypes, storage and shardings are those of ``like``.
+    r"""A state with the numbers of the slots, and with the structure, dtypes, storage and shardings of ``like``.
 
     .. math::
-      nu = \max(mean\_square - |mean|^2, 0) \text{ where centered, else } mean\_square
+      nu = \max(mean\_square - |mean|^2, 0) \text{ if centered, else } mean\_square
 
-    Every count of steps, a schedule's too, becomes that of the slots. What slots do not hold stays as it is in
-    ``like``. Nothing is written unless all of it fits.
+    Every count of steps, those of schedules included, becomes the count of the slots. All else stays as in ``like``.
+    Everything is checked before anything is written.
 
     Args:
-      like: ``tx.init(params)``, or a ``TrainState`` or ``nnx.Optimizer`` that holds one; or
-        ``jax.eval_shape(tx.init, params)``, with shardings or without.
-      slots: trees with the names of the parameters; containers may differ, as a dict and an ``nnx.State`` do.
-      learning_rate: the rate of the last step, above 0, a number or a tree of them like the parameters; to be given if
-        and only if the momentum buffer holds the rate on one side alone.
-      progress: called with the bytes of each array of the slots once it is written, for a progress bar.
+      like: ``tx.init(params)``; or a ``TrainState`` or ``nnx.Optimizer`` that holds such a state; or
+        ``jax.eval_shape(tx.init, params)``, with or without shardings.
+      slots: trees whose leaves have the names of the parameters. The containers may differ, such as a dict and an
+        ``nnx.State``.
+      learning_rate: the rate of the last step, above 0: a number, or a tree of numbers that is a prefix of the
+        parameters. Needed if the momentum buffer of only one side holds the rate; else it is refused.
+      progress: called with the bytes of each array of the slots after it is written, for a progress bar.
 
     Returns:
-      A new tree like ``like``, which shares no memory with the slots.
+      A new tree like ``like``. It shares no memory with the slots.
 
     Raises:
-      ValueError: a slot or a leaf is missing or left over, a shape does not fit, a mean square is negative, or the
-        learning rate is missing or without a use. The error names the leaves.
+      ValueError: a slot or a leaf is missing or left over, a shape differs, a mean square is negative, or the learning
+        rate is missing or not needed. The error names the leaves.
 
     Example:
       >>> from rmsprop_optax import dialects
@@ -159,7 +162,7 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
     empty = [name for name, x in named(state).items() if isinstance(x, jax.ShapeDtypeStruct)]
     if empty:
         raise ValueError(
-            f"slots must hold all of an abstract state, got no {some(empty)}: pass tx.init(params) as like."
+            f"slots must fill an abstract state, got nothing for {some(empty)}: pass tx.init(params) as like."
         )
     return state
 
@@ -167,18 +170,19 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
 def transfer(state: Any, like: Any, *, learning_rate: Any = None) -> Any:
     """A state for other options: momentum, centering or bias correction added or dropped, another storage or dialect.
 
-    :func:`read` and :func:`write`, where what the old options did not keep starts as it does in ``like``.
+    A slot that the old optimizer did not keep starts as in ``like``.
 
     Args:
-      state: the old optimizer's.
-      like: the new optimizer's ``init(params)``.
-      learning_rate: as in :func:`write`.
+      state: the state of the old optimizer, at any depth of a tree.
+      like: ``init(params)`` of the new optimizer.
+      learning_rate: the rate of the last step, needed if the momentum buffer of only one of the optimizers holds it.
 
     Returns:
       A new tree like ``like``.
 
     Raises:
-      ValueError: as :func:`read` and :func:`write` do.
+      ValueError: one of the states is not of this package, leaves or shapes differ, or the learning rate is missing or
+        not needed.
 
     Example:
       >>> from rmsprop_optax import dialects, rmsprop
@@ -197,7 +201,7 @@ def transfer(state: Any, like: Any, *, learning_rate: Any = None) -> Any:
 
 
 def _each(function: Callable[..., Any], *trees: Tree) -> Tree:
-    """A function of real arrays over trees, with both parts of what is complex to be put together."""
+    """Map a function of real arrays over trees; the two results of a split complex leaf become one complex array."""
 
     def leaf(*xs: Any) -> Any:
         if is_components(xs[0]):
@@ -212,7 +216,7 @@ def _none_of(tree: Any) -> Any:
 
 
 def _hosted(x: jax.Array) -> Any:
-    """Away from JAX, where it would not go on with float64."""
+    """A NumPy array if JAX has no such dtype without ``enable_x64``, else the array itself."""
     stays = np.dtype(x.dtype).itemsize <= jnp.zeros((), complex if jnp.iscomplexobj(x) else float).itemsize
     return x if stays or not x.is_fully_addressable else np.asarray(x)
 
@@ -234,7 +238,7 @@ def _abs_sq(x: jax.Array) -> jax.Array:
 
 
 def _merged(name: str, trees: list[Tree]) -> Tree:
-    """One tree of several, each of which has the leaves that the others leave alone; ``None`` if there is no leaf."""
+    """One tree from several that have masked each other's leaves; ``None`` if there is no leaf."""
     if not jax.tree.leaves(trees):
         return None
     if len(trees) == 1:
@@ -246,7 +250,7 @@ def _merged(name: str, trees: list[Tree]) -> Tree:
         kept = [x for x in xs if not is_masked(x)]
         if len(kept) > 1:
             raise ValueError(
-                f"only one optimizer may hold the {name} of {name_of(path)}, got {len(kept)}: read each by itself."
+                f"only one optimizer may hold the {name} of {name_of(path)}, got {len(kept)}: read each alone."
             )
         return kept[0] if kept else optax.MaskedNode()
 
@@ -254,7 +258,10 @@ def _merged(name: str, trees: list[Tree]) -> Tree:
 
 
 def lr_in_momentum(state: Any) -> bool | None:
-    """Whether something stands between the division and the buffer: it is the learning rate, in each of our chains."""
+    """Whether the momentum buffers of a state hold the learning rate, or ``None`` without a buffer.
+
+    In every chain of this package, only the learning rate can stand between the division and the buffer.
+    """
     is_chain = lambda x: type(x) is tuple and any(isinstance(link, MomentumState) for link in x)  # noqa: E731
     found = set()
     for chain in filter(is_chain, jax.tree.leaves(state, is_leaf=is_chain)):
@@ -262,21 +269,21 @@ def lr_in_momentum(state: Any) -> bool | None:
         found.add(kinds.index(MomentumState) - kinds.index(ScaleByRmsState) > 1)
     if len(found) > 1:
         raise ValueError(
-            "all momentum buffers must hold the learning rate, or none of them, got some of each: read or write the "
-            "parts of the state by themselves."
+            "all momentum buffers must hold the learning rate, or none of them, got both kinds: read or write each "
+            "part of the state alone."
         )
     return found.pop() if found else None
 
 
 def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> Any:
-    """The momentum buffer as it is where the learning rate stands elsewhere."""
+    """The momentum buffer of the slots for a state whose buffer holds the learning rate, or does not."""
     sides = {slots.lr_in_momentum, lr_in_momentum} if slots.momentum is not None else set()
     if sides != {True, False}:
         if learning_rate is None:
             return slots.momentum
         raise ValueError(
-            "a learning rate is for momentum buffers that hold it on one side alone, got "
-            f"learning_rate={learning_rate} where nothing is to be rescaled: drop it."
+            f"learning_rate must be None if no momentum buffer is rescaled, got {learning_rate}: drop it. A buffer is "
+            "rescaled if only one side's holds the rate."
         )
     if learning_rate is None:
         holds, other = ("slots", "state") if slots.lr_in_momentum else ("state", "slots")
@@ -293,10 +300,10 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> A
 
 
 def _check(given: dict[str, dict[str, Any]], like: Any) -> None:
-    """Compare the slots with what ``like`` has a place for, and say all that is wrong at once."""
+    """Compare the slots with the places in ``like``, and report all misfits at once."""
     moments, buffers = nodes(like, ScaleByRmsState), nodes(like, MomentumState)
     if not moments:
-        raise ValueError("a state of this package must be somewhere in like, got none: pass tx.init(params).")
+        raise ValueError("like must contain a state of this package, got none: pass tx.init(params).")
     trees = {
         "mean_square": [s.nu for s in moments],
         "mean": [s.mu for s in moments if s.mu is not None],
@@ -307,12 +314,12 @@ def _check(given: dict[str, dict[str, Any]], like: Any) -> None:
         places = {name: old for tree in trees[slot] for name, old in named(tree).items()}
         missing, over = ([name for name in a if name not in b] for a, b in ((places, values), (values, places)))
         wrong += [f"no {slot} of {some(missing)}"] * bool(missing)
-        wrong += [f"a {slot} of {some(over)}, for which the state has no place"] * bool(over)
+        wrong += [f"a {slot} of {some(over)} that the state has no place for"] * bool(over)
         wrong += [why for n, old in places.items() if n in values for why in _misfits(slot, n, values[n], old)]
     if wrong:
         raise ValueError(
             f"slots must fit the state, got {'; '.join(wrong)}: convert names and shapes as those of the parameters, "
-            "and make the state with the options of the run; interop.transfer changes options."
+            "and create the state with the options of the run. Change options with interop.transfer."
         )
 
 
@@ -334,15 +341,15 @@ def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> 
 
 
 def _placed(value: Any, old: Any) -> jax.Array:
-    """A copy of an array, in float32 or wider, where ``old`` is."""
-    copy: Any = value.copy() if isinstance(value, jax.Array) else np.array(value)  # device_put may keep NumPy's memory
+    """A copy of an array, in float32 or wider, on the devices of ``old``."""
+    copy: Any = value.copy() if isinstance(value, jax.Array) else np.array(value)  # device_put may share NumPy's memory
     sharding = old.sharding if getattr(old, "committed", True) else None
     placed: jax.Array = jax.device_put(copy.astype(_numbers.wide(value.dtype)), sharding)
     return placed
 
 
 def _counted(tree: Any, count: Any) -> Any:
-    """``tree`` with ``count`` in all that counts steps, but for what an average of others needs, as Adam's."""
+    """``tree`` with ``count`` in every counter of steps, except those of other optimizers, such as Adam's."""
 
     def new(old: Any) -> Any:
         return jax.tree.map(lambda x: int(count) if isinstance(x, int) else jnp.full_like(x, count), old)
