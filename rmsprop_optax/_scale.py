@@ -58,9 +58,11 @@ def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Arr
     So a weight that never saw a gradient stays, also without an epsilon, and no quotient overflows.
     """
     lowest = float(jnp.finfo(nu.dtype).tiny) ** 0.5
+    d = jnp.sqrt(nu + _numbers.cast(inside, nu.dtype)) + _numbers.cast(outside, nu.dtype)
     if floor is not None:
         lowest = jnp.maximum(_numbers.cast(floor, nu.dtype), lowest)
-    d = jnp.sqrt(nu + _numbers.cast(inside, nu.dtype)) + _numbers.cast(outside, nu.dtype)
+    elif any(isinstance(x, float) and x > lowest for x in (inside, outside)):
+        return d  # never below it; each comparison is a hundredth of a small network's step
     return jnp.where(d < lowest, lowest, d)  # XLA:CPU does not vectorise jnp.maximum
 
 
@@ -201,8 +203,7 @@ def scale_by_rms(
                 nu, mu = moments(x, nu, mu, rate)
             else:
                 nu = mean_square(x, nu, rate)
-            u = _divide(x, denominator(nu, inside, outside, floor))
-            u = jnp.where(jnp.isinf(g), jnp.nan, u)  # an infinite gradient shows in the update
+            u = _divide(x, denominator(nu, inside, outside, floor)) + 0 * g  # an infinite gradient shows as NaN
             return u, *_formats.encode((nu, mu), stored, g, count)
 
         updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu)
