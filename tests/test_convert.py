@@ -1,4 +1,4 @@
-"""``python -m rmsprop_optax convert``: files of other frameworks become Orbax checkpoints."""
+"""``rmsprop-optax convert``: files of other frameworks become Orbax checkpoints."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from rmsprop_optax import dialects, interop, storage
-from rmsprop_optax.__main__ import main
+from rmsprop_optax.cli import main
 from rmsprop_optax.interop import convert as conversion
 
 GROUP = {
@@ -178,7 +178,7 @@ BAD = {
     "a function that is not there": (("--layout", "nowhere:f"), "--layout nowhere:f", None),
     "another dialect": (("--dialect", "hinton"), "hinton", None),
     "names that do not fit": (("--names", "NAMES"), "names must be those of the 3 parameters", None),
-    "no number": (("--set", "momentum=0.9", "centered=yes"), "--set momentum=0.9 centered=yes: momentum=0.9, ", None),
+    "no number": (("--set", "momentum=0.9", "centered=yes"), "--set centered=yes: write argument=value, ", None),
     "no such place": (("--model", "ema"), "ema", None),
 }
 
