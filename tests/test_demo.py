@@ -9,12 +9,13 @@ import sys
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from rmsprop_optax import dialects, plots
 from rmsprop_optax.cli import _choices, main
-from rmsprop_optax.demo import data, progress, report
+from rmsprop_optax.demo import data, model, progress, report
 from rmsprop_optax.plots._axes import COLOURS
 
 QUICK = ["--epochs", "2", "--batch-size", "128"]
@@ -220,6 +221,127 @@ def test_the_digits_are_split_evenly_and_standardised():
     for part in (train, test):
         shares = np.bincount(part.labels) / len(part.labels)
         np.testing.assert_allclose(shares, 0.1, atol=0.01)
+
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def flowers(path):
+    """40 examples of each of 3 classes that two numbers tell apart; the third column is constant."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 40)
+    x = np.stack([100 * (y + 0.2 * rng.standard_normal(120)), y % 2 + 0.2 * rng.standard_normal(120), np.ones(120)], 1)
+    lines = [",".join([*map(str, row), CLASSES[label]]) for row, label in zip(x, y, strict=True)]
+    path.write_text("\n".join(["length,width,one,species", *lines]))
+    return x, y
+
+
+def test_seeds_baselines_and_a_file(tmp_path, capsys):
+    flowers(tmp_path / "mine.csv")
+    call = [
+        "train",
+        "--dialect",
+        "tf1",
+        "--optimizer",
+        "sgd",
+        "--set",
+        "sgd.nesterov=true",
+        "--seed",
+        "3",
+        "--seeds",
+        "2",
+    ]
+    call += ["--data", str(tmp_path / "mine.csv"), "--batch-size", "16", "--out", str(tmp_path), "--resume"]
+    call += ["--checkpoint", str(tmp_path / "saved")]
+    assert main([*call, "--epochs", "1"]) == 0
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"tf1", "tf1-seed-4", "sgd", "sgd-seed-4"}
+    capsys.readouterr()
+    assert main([*call, "--epochs", "3"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    runs = results(tmp_path)["runs"]
+    assert (runs["sgd"]["arguments"]["momentum"], runs["sgd"]["arguments"]["nesterov"]) == (0.9, True)
+    for name in ("tf1", "sgd"):
+        first, second = runs[name]["seeds"]
+        assert (first["seed"], second["seed"]) == (3, 4)
+        for seed in (first, second):
+            assert [row["epoch"] for row in seed["epochs"]] == [0, 1, 2, 3]
+            assert seed["epochs"][3]["train_loss"] < seed["epochs"][0]["train_loss"]
+            assert ("lr_median/hidden1/kernel" in seed["epochs"][3]) == (name == "tf1")
+        assert first["epochs"][0]["train_loss"] != second["epochs"][0]["train_loss"]
+        ends = sorted(seed["epochs"][3]["test_loss"] for seed in (first, second))
+        assert f"({ends[0]:.4g} to {ends[1]:.4g})" in output
+    assert "medians of 2 seeds" in output
+    pictures = {"curves.png", "layers-tf1.png", "rates-tf1.png", "layers-sgd.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == pictures
+
+    flowers(tmp_path / "other.csv")
+    with pytest.raises(SystemExit):
+        main([*call, "--epochs", "3", "--data", str(tmp_path / "other.csv")])
+    assert "it holds a run with data mine.csv, not other.csv" in capsys.readouterr().err
+
+
+def test_a_csv_and_an_npz_hold_the_same(tmp_path):
+    x, y = flowers(tmp_path / "mine.csv")
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    for split, other in zip(data.read(tmp_path / "mine.csv"), data.read(tmp_path / "mine.npz"), strict=True):
+        np.testing.assert_array_equal(split.images, other.images)
+        np.testing.assert_array_equal(split.labels, other.labels)
+    train, test = data.read(tmp_path / "mine.csv")
+    assert (train.images.shape, test.images.shape) == ((96, 3), (24, 3))
+    assert np.bincount(test.labels).tolist() == [8, 8, 8]
+    np.testing.assert_allclose(train.images.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.images.std(0), [1, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (9, 5, 3), (1, 1, 2)])
+def test_images_of_every_size(shape, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (20, *shape), np.uint8)
+    np.savez(tmp_path / "images.npz", x=x, y=np.arange(20) % 2 + 5.0)
+    train, test = data.read(tmp_path / "images.npz")
+    assert train.images.shape == (16, *shape, *([1] if len(shape) == 2 else []))
+    np.testing.assert_allclose([train.images.mean(), train.images.std()], [0, 1], atol=1e-6)
+    assert set(np.asarray(test.labels)) == {0, 1}
+    net = model.network(train.images.shape[1:], 2, rngs=nnx.Rngs(0))
+    assert net(test.images).shape == (4, 2)
+
+
+X, Y = np.ones((6, 2)), np.array([0, 0, 0, 1, 1, 1])
+# what is in the file → what its error says
+BAD_FILES = {
+    "no y": ({"x": X, "labels": Y}, r"no array y, got x, labels; .*np\.savez\(path, x="),
+    "text": ({"x": np.array(["a"] * 6), "y": Y}, r"x must be real numbers \[n, features\].*, got <U1\[6\]"),
+    "a vector": ({"x": np.ones(6), "y": Y}, r"x must be real numbers .*, got float64\[6\]"),
+    "NaN": (
+        {"x": np.where(np.arange(6)[:, None] == 4, np.nan, X), "y": Y},
+        "x must be finite, got NaN .* in example 4",
+    ),
+    "one hot": ({"x": X, "y": np.eye(6)}, r"y must be the class of each example \[n\].*, got float64\[6, 6\]"),
+    "regression": ({"x": X, "y": np.linspace(0, 1, 6)}, "y must be .*, got 0.2; there is no training for regression"),
+    "one class": ({"x": X, "y": np.zeros(6, int)}, "2 classes or more, got 1"),
+    "a class of one": ({"x": X, "y": np.array([0, 0, 0, 0, 0, 7])}, "2 examples or more of each class, got 1 of 7"),
+    "lengths": ({"x": X, "y": np.array([0, 1, 0, 1])}, "the same length, got 6 and 4"),
+    "objects": ({"x": np.array([{}, {}]), "y": Y}, "allow_pickle"),
+    "x.npz": (b"not a zip", "no .npz file|allow_pickle"),
+    "truncated.npz": (b"PK\x03\x04", "no .npz file"),
+    "x.txt": (b"1,2", r"must end in \.npz .* or \.csv"),
+    "empty.csv": (b"", "x must be real numbers"),
+    "names.csv": (b"a,b,c\n", "x must be real numbers"),
+    "one.csv": (b"1\n0\n", "2 or more, got 1 in line 1"),
+    "ragged.csv": (b"1,2,0\n1,0\n", "same number of columns.*, got 2 in line 2"),
+    "word.csv": (b"\xef\xbb\xbf1,2,0\n1,two,0\n", "must be numbers, got 'two' in line 2"),
+    "semicolons.csv": (b"1;2;0\n1;3;1\n", "2 or more, got 1 in line 1"),
+    "latin.csv": (b"\xff\xfe1,2", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_of_something_else(name, tmp_path):
+    content, message = BAD_FILES[name]
+    path = tmp_path / (name if isinstance(content, bytes) else "x.npz")
+    path.write_bytes(content) if isinstance(content, bytes) else np.savez(path, **content)
+    with pytest.raises(ValueError, match=message):
+        data.read(path)
 
 
 def test_curves_of_many_runs_with_gaps():

@@ -20,8 +20,8 @@ from rmsprop_optax.cli._parser import Parser, UsageError, no_space
 
 __all__ = ["main"]
 
-_DESCRIPTION = """RMSprop for JAX: every framework's RMSprop as an optax gradient transformation.
-Compare the rules, train with them, and convert settings and runs between them."""
+_DESCRIPTION = """RMSprop for JAX: the RMSprop of every framework as an optax transformation.
+Train with them, compare their rules, convert settings and runs between them."""
 
 
 class Command(Protocol):

@@ -13,15 +13,16 @@ from rmsprop_optax.cli._parser import UsageError, dialect, require, told
 from rmsprop_optax.storage import FORMATS
 
 HELP = "turn a run of PyTorch, timm or Keras into an Orbax checkpoint"
-_DESCRIPTION = """Read a checkpoint of another framework, print its contents, and write parameters,
-optimizer state and step as an Orbax checkpoint. No code in the file runs."""
+_DESCRIPTION = """Read a checkpoint of another framework, print its contents, and write
+parameters, optimizer state and step as an Orbax checkpoint. No code in the file
+runs."""
 _EXAMPLES = """examples:
   %(prog)s run.pt --to converted/ --layout my_layout.py:to_flax
-  %(prog)s run.keras --to converted/ --names names.txt --storage uint8
+  %(prog)s run.keras --to converted/ --names names.txt
 
-my_layout.py has a function that makes the tree of parameters from {name: array}:
-  def to_flax(arrays):
-      return {"Dense_0": {"kernel": arrays["fc.weight"].T, "bias": arrays["fc.bias"]}}"""
+my_layout.py has a function that makes the tree of parameters:
+  def to_flax(arrays):  # {name: array}
+      return {"Dense_0": {"kernel": arrays["fc.weight"].T}}"""
 _RESTORE = """it is restored with
   checkpointer = orbax.checkpoint.StandardCheckpointer()
   saved = checkpointer.restore(path)  # an absolute path; an optimizer's state comes as dicts and lists

@@ -13,9 +13,9 @@ from rmsprop_optax.cli._parser import UsageError, dialect, require, told
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Dialect
 
 HELP = "list all dialects, explain one, or compare several"
-_DESCRIPTION = """Without a name: all dialects with rules, defaults and sources. With one: its rule, its
-arguments and its source. With two or more: the differences to the first in words, and
-the movement of weights under the same gradients in numbers."""
+_DESCRIPTION = """Without a name: all dialects with rules, defaults and sources. With one name:
+its rule, its arguments and its source. With two or more: the differences from
+the first in words, and the movement of weights under the same gradients."""
 _EXAMPLES = """examples:
   %(prog)s
   %(prog)s tensorflowjs

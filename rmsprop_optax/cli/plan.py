@@ -18,13 +18,14 @@ from rmsprop_optax.plan.step import SHARDINGS, Step
 from rmsprop_optax.plan.table import markdown, text
 from rmsprop_optax.storage import FORMATS
 
-HELP = "bytes of state, bytes moved, kernels and collectives of a step on TPUs"
-_DESCRIPTION = """Print what a step of RMSprop costs on TPUs: bytes of state, bytes moved, kernels,
-collectives, and a lower bound of its time. With libtpu installed the update is
-compiled for the TPUs; otherwise the numbers are arithmetic. No TPU is needed or used."""
+HELP = "print the cost of a step on TPUs: bytes of state, bytes moved, kernels, collectives, time"
+_DESCRIPTION = """Print the cost of a step of RMSprop on TPUs: bytes of state, bytes moved,
+kernels, collectives, and a lower bound of its time. With libtpu installed the
+update is compiled for the TPUs; otherwise the numbers are arithmetic. No TPU is
+needed or used."""
 _EXAMPLES = """examples:
   %(prog)s --params 1.3B --topology v5e-16
-  %(prog)s --shapes model.json --topology v5p:2x2x4 --sharding zero1 --momentum"""
+  %(prog)s --shapes model.json --topology v5p:2x2x4 --sharding zero1"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,9 @@ from rmsprop_optax.cli._parser import typed
 from rmsprop_optax.recipes import TABLE
 
 HELP = "list the published settings, or explain one"
-_DESCRIPTION = """Without a name: all recipes, which are settings from papers and their code, with
-dialects and sources. With one: its arguments and what its source does."""
+_DESCRIPTION = """Without a name: all recipes, which are settings from papers and their code,
+with dialects and sources. With a name: the arguments of a recipe, its settings
+and its source."""
 _EXAMPLES = """examples:
   %(prog)s
   %(prog)s efficientnet"""

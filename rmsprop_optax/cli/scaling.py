@@ -7,21 +7,22 @@ from rmsprop_optax import scaling
 from rmsprop_optax._columns import aligned
 from rmsprop_optax.cli._parser import UsageError, told, whole
 
-HELP = "convert epsilon to the other side of the root; options between the sum and the mean of a loss"
+HELP = "convert epsilon to the other side of the root, and options between the sum and the mean of a loss"
 _DESCRIPTION = """Convert options of RMSprop, in the words of optax.
 
---to-outside and --to-inside print the nearest epsilon on the other side of the square
-root, and how far the two denominators can be from each other. --sum-to-mean and
+--to-outside and --to-inside print the nearest epsilon on the other side of the
+square root, and the largest ratio of the two denominators. --sum-to-mean and
 --mean-to-sum print the options that give the same steps for the other loss."""
 _EXAMPLES = """examples:
   %(prog)s --to-outside --eps 1e-3
       the epsilon for PyTorch that is nearest to TensorFlow's 0.001
   %(prog)s --to-inside --eps 1e-8 --range 1e-4 1
-      the epsilon for optax that is nearest to PyTorch's, for gradients of 0.0001 to 1
+      the epsilon for optax that is nearest to PyTorch's 1e-8, where the root
+      mean squares of the gradients are 0.0001 to 1
   %(prog)s --sum-to-mean 32 --eps 0.01 --clip 1
-      the options for the mean of a loss over 32 examples, given those for the sum
+      the options for a mean of 32 terms, given those for their sum
   %(prog)s --mean-to-sum 32 --eps 1e-8 --no-eps-in-sqrt
-      the epsilon of PyTorch for the sum of a loss over 32 examples, given that for the mean"""
+      the epsilon of PyTorch for a sum of 32 terms, given the one for their mean"""
 
 _OPTIONS = {
     "eps": "epsilon",

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -19,25 +20,26 @@ if TYPE_CHECKING:
     from rmsprop_optax.demo.data import Split
 
 HELP = "train a small network with dialects and other optimizers, and compare them"
-_DESCRIPTION = """Train a small network with several optimizers: the same examples in the same order, the
-same first weights. Without --data it learns scikit-learn's handwritten digits with a
-convolutional network, in half a minute on two cores.
+_DESCRIPTION = """Train a small network with one optimizer or several: the same examples in the
+same order, the same first weights. Without --data a convolutional network
+learns scikit-learn's handwritten digits, in half a minute on two cores.
 
-The folder of --out gets results.json with all numbers, curves.png, and of each optimizer
-layers-NAME.png (gradients, updates, effective learning rates by layer) and rates-NAME.png
-(effective learning rates of single weights). Ctrl-C stops after the epoch and leaves the
-results so far."""
+The folder of --out gets results.json with all numbers, curves.png, and for each
+optimizer layers-NAME.png (gradients, updates, effective learning rates by
+layer) and rates-NAME.png (effective learning rates of single weights). Ctrl-C
+stops after the epoch and leaves the results so far."""
 _EXAMPLES = """examples:
   %(prog)s
-  %(prog)s --dialect pytorch keras tf1 --set momentum=0.9 pytorch.lr=0.001
-  %(prog)s --dialect tf1 --optimizer adam sgd --set sgd.learning_rate=0.1 --seeds 5
-  %(prog)s --data mine.npz --epochs 50 --checkpoint runs/mine --resume
+  %(prog)s --dialect pytorch keras --set momentum=0.9
+  %(prog)s --dialect tf1 --optimizer adam --seeds 5
+  %(prog)s --data mine.npz --checkpoint runs/mine --resume
 
---data reads .npz with the arrays x and y, or .csv with the class in the last column:
+--data reads .npz with the arrays x and y:
   x  numbers [n, features], [n, height, width] or [n, height, width, channels]
   y  the class of each example [n], whole numbers or text
-A fifth of the examples, with every class in the same share, is the test set. Images go to
-the convolutional network, rows of numbers to a dense one with two hidden layers."""
+or .csv with an example in each line: the features, and the class in the last
+column. A fifth of the examples is the test set. Images go to the convolutional
+network, rows of numbers to a dense one with two hidden layers."""
 _MODULES = ("flax", "matplotlib", "sklearn", "tqdm")
 _LARGEST_SEED = 2**32 - 1
 
@@ -169,8 +171,8 @@ def run(args: argparse.Namespace) -> None:
         if runs:
             _write(args, choices, runs)
             written = True
-    except OSError as error:
-        ended = _stopped(error)
+    except (KeyboardInterrupt, OSError) as error:
+        ended = ended or _stopped(error)
     if ended is not None:
         print(_stand(args, trainings, runs, written), file=sys.stderr)
         raise ended
@@ -209,7 +211,7 @@ def _train(
 
     width = max(len(each.label) for each in trainings)
     train, test = data
-    with _stop_after_epoch() as asked:
+    with _stop_after_epoch() as asked, _without_log("absl"):
         for each in trainings:
             fit = training.fit(
                 choices[each.name].tx,
@@ -242,7 +244,8 @@ def _stop_after_epoch() -> Iterator[Callable[[], bool]]:
         if wished:
             raise KeyboardInterrupt
         wished = True
-        os.write(2, b"\nstopping after this epoch; Ctrl-C stops at once\n")  # print is not safe in a signal handler
+        # A print in a signal handler fails if it interrupts another print.
+        os.write(2, b"\nstopping after this epoch; Ctrl-C again stops at once\n")
 
     if threading.current_thread() is not threading.main_thread():  # only it may set a handler
         yield lambda: False
@@ -252,6 +255,18 @@ def _stop_after_epoch() -> Iterator[Callable[[], bool]]:
         yield lambda: wished
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _without_log(name: str) -> Iterator[None]:
+    """Keep a logger quiet: Orbax logs the traceback of every error that it raises, several times."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _stopped(error: KeyboardInterrupt | OSError) -> KeyboardInterrupt | OSError:

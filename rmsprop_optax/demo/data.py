@@ -89,7 +89,7 @@ _HOLDS = "the file must hold the arrays x and y: np.savez(path, x=examples, y=cl
 
 def _read_npz(path: Path) -> tuple[Any, Any]:
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream, np.load(stream) as file:
             if missing := {"x", "y"} - set(file.files):
                 got = ", ".join(file.files) or "none"
                 raise ValueError(f"there is no array {' and '.join(sorted(missing))}, got {got}; {_HOLDS}.")
@@ -110,7 +110,8 @@ def _read_csv(path: Path) -> tuple[Any, Any]:
     columns = len(lines[0][1]) if lines else 0
     for number, row in lines:
         if len(row) != columns or columns < 2:
-            raise ValueError(f"every line must have the same number of columns, 2 or more, got {len(row)} in {number}.")
+            got = f"{len(row)} in line {number}"
+            raise ValueError(f"all lines must have the same number of columns between commas, 2 or more, got {got}.")
         if wrong := [cell for cell in row[:-1] if not _is_number(cell)]:
             raise ValueError(f"all columns but the last must be numbers, got {wrong[0]!r} in line {number}.")
     y = [row[-1].strip() for _, row in lines]

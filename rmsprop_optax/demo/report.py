@@ -86,16 +86,18 @@ def draw(folder: Path, runs: Runs, *, title: str) -> None:
     """
     curves = {name: [*seeds.values()] for name, seeds in runs.items()}
     figures = {"curves": plots.curves(curves, title=title)}
-    for name, (rows, *_) in curves.items():
+    for name, seeds in runs.items():
+        seed, rows = next(iter(seeds.items()))
+        label = name if len(seeds) == 1 else f"{name}, seed {seed}"
         rates = [{"step": row["step"], **row["rates"]} for row in rows if "rates" in row]
         if len(rows) > 1:
             figures[f"layers-{name}"] = plots.layers(
                 rows[1:],
-                title=f"{name}: measures of each layer at the last measured step of every epoch",
+                title=f"{label}: measures of each layer at the last measured step of every epoch",
                 measures=_MEASURES if rates else _SIZES,
             )
         if rates:
-            title = f"{name}: effective learning rates of single weights after every epoch"
+            title = f"{label}: effective learning rates of single weights after every epoch"
             figures[f"rates-{name}"] = plots.rates(rates, title=title)
     for name, figure in figures.items():
         with _complete(folder / f"{name}.png") as path:
