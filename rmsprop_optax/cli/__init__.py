@@ -1,7 +1,7 @@
 """The command line: ``rmsprop-optax COMMAND``, and ``python -m rmsprop_optax`` for the same.
 
 Each command is a file with ``HELP``, ``add_arguments`` and ``run``. A new command is such a file, a name in
-``_words.COMMANDS`` and a line in :func:`main`'s table. This package may import everything; nothing imports it.
+``_words.COMMANDS`` and an entry of ``_COMMANDS`` below. This package may import everything; nothing imports it.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import optax
 
 from rmsprop_optax import __version__
 from rmsprop_optax.cli import _words, convert, dialects, plan, recipes, scaling, train
-from rmsprop_optax.cli._parser import Parser, UsageError, no_space
+from rmsprop_optax.cli._parser import Parser, UsageError, cannot_write
 
 __all__ = ["main"]
 
@@ -25,10 +25,10 @@ Train with them, compare their rules, convert settings and runs between them."""
 
 
 class Command(Protocol):
-    """What the file of a command has.
+    """The contents of a command's file.
 
     Attributes:
-      HELP: what the command does, in a line.
+      HELP: one line that says what the command does.
     """
 
     HELP: str
@@ -40,7 +40,7 @@ class Command(Protocol):
         """Run the command.
 
         Raises:
-          UsageError: the user has to change something.
+          UsageError: the user made a mistake.
         """
 
 
@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "rmsprop-optax") -> int:
       prog: the name of the program, for messages.
 
     Returns:
-      0, also without a command, which prints the help; 1 if nothing could be written any more; 130 after Ctrl-C.
+      0, also for an empty command line, which prints the help; 1 if the disk is full; 130 after Ctrl-C.
 
     Raises:
-      SystemExit: with 2, after an error that the user can mend, which is printed in a line; with 0 after ``--help`` and
-        ``--version``.
+      SystemExit: with status 2 after a mistake of the user, which is printed in one line; with status 0 after
+        ``--help`` and ``--version``.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     parser, commands = _parsers(prog)
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "rmsprop-optax") -> int:
     except BrokenPipeError:  # the reader has seen enough, as in `| head`
         _close_stdout()
     except OSError as error:
-        if not no_space(error):
+        if not cannot_write(error):
             raise
         print(f"{prog}: {error.filename or 'the output'} could not be written: {error.strerror}.", file=sys.stderr)
         _close_stdout()
@@ -98,7 +98,7 @@ def _run(words: Sequence[str], parser: Parser, commands: Mapping[str, Parser]) -
 
 
 def _check(words: Sequence[str], parser: Parser, commands: Mapping[str, Parser]) -> None:
-    """End with a hint if a command or an option does not exist; argparse would only say that it does not."""
+    """Exit with a hint if there is no such command or option. The errors of argparse have no hints."""
     options = {name: command.options for name, command in commands.items()}
     first, *others = words
     if first in commands:
@@ -126,7 +126,7 @@ def _parsers(prog: str) -> tuple[Parser, dict[str, Parser]]:
 
 
 def _close_stdout() -> None:
-    """Discard the rest of the output if it cannot be written; Python would try once more at its end, and complain."""
+    """Discard the rest of the output if it cannot be written, because Python would try again when it exits."""
     try:
         sys.stdout.flush()
     except OSError:

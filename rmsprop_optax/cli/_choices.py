@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import optax
 
 from rmsprop_optax.cli._baselines import BASELINES
-from rmsprop_optax.cli._parser import UsageError, told
+from rmsprop_optax.cli._parser import UsageError, usage_errors
 from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.measure import measured
 
@@ -89,7 +89,7 @@ def _build(name: str, settings: dict[str, str]) -> Choice:
             raise UsageError(f"--set {argument}: {name} has no such argument; it has {', '.join(parameters)}.")
     defaults = {k: LEARNING_RATE if p.default is p.empty else p.default for k, p in parameters.items()} | own
     arguments = defaults | {k: _value(setting, defaults[k]) for k, setting in settings.items()}
-    with told(TypeError, ValueError, about=f"{name}: "):
+    with usage_errors(TypeError, ValueError, about=f"{name}: "):
         return Choice(_measured(name, **arguments), arguments)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmsprop_optax.cli._parser import UsageError, told
+from rmsprop_optax.cli._parser import UsageError, usage_errors
 from rmsprop_optax.demo import checkpoints, report
 
 
@@ -17,7 +17,7 @@ def claim(folder: Path, names: Iterable[str]) -> None:
       UsageError: the folder cannot be written to, or has such a file.
     """
     results = folder / "results.json"
-    with told(OSError, about=f"--out {folder}: "):
+    with usage_errors(OSError, about=f"--out {folder}: "):
         folder.mkdir(parents=True, exist_ok=True)
         ours = results.exists() and _is_ours(results)
     if not os.access(folder, os.W_OK):
@@ -33,7 +33,10 @@ def claim_checkpoints(folder: Path, run: Mapping[str, Any], *, epochs: int, resu
     Raises:
       UsageError: it cannot; the message gives the reason.
     """
-    with told(OSError, about=f"--checkpoint {folder}: "), told(checkpoints.CheckpointError, about="--checkpoint: "):
+    with (
+        usage_errors(OSError, about=f"--checkpoint {folder}: "),
+        usage_errors(checkpoints.CheckpointError, about="--checkpoint: "),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         before = None if checkpoints.last(folder) is None else checkpoints.position(folder)
     if before is None:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _PACKAGES = {"sklearn": "scikit-learn", "orbax.checkpoint": "orbax-checkpoint"}
 """Module → the package that has it, where the names differ."""
 
-_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 class UsageError(Exception):
@@ -38,25 +38,25 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
-def no_space(error: BaseException) -> bool:
-    """Whether nothing can be written any more, which is no mistake in the command line."""
-    return isinstance(error, OSError) and error.errno in _WRITING
+def cannot_write(error: BaseException) -> bool:
+    """Return whether an error is that of a full or read-only disk, which is no mistake in the command line."""
+    return isinstance(error, OSError) and error.errno in _CANNOT_WRITE
 
 
 @contextlib.contextmanager
-def told(*kinds: type[Exception], about: str = "") -> Iterator[None]:
-    """Turn errors of these kinds into a :class:`UsageError`; an error of a full disk stays.
+def usage_errors(*kinds: type[Exception], about: str = "") -> Iterator[None]:
+    """Turn errors into a :class:`UsageError`, except those of :func:`cannot_write`.
 
     Args:
-      *kinds: the errors whose message says what to change.
-      about: put before the message; of an OSError the name of the file by default.
+      *kinds: errors whose message says what to change.
+      about: text before the message; without it, an OSError has the name of its file there.
     """
     try:
         yield
     except kinds as error:
         message = str(error)
         if isinstance(error, OSError) and error.strerror:
-            if no_space(error):
+            if cannot_write(error):
                 error.filename = error.filename or about.removesuffix(": ")
                 raise
             about, message = about or (f"{error.filename}: " if error.filename else ""), error.strerror

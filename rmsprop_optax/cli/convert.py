@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rmsprop_optax.cli._parser import UsageError, dialect, require, told
+from rmsprop_optax.cli._parser import UsageError, dialect, require, usage_errors
 from rmsprop_optax.storage import FORMATS
 
 HELP = "turn a run of PyTorch, timm or Keras into an Orbax checkpoint"
@@ -23,11 +23,12 @@ _EXAMPLES = """examples:
 my_layout.py has a function that makes the tree of parameters:
   def to_flax(arrays):  # {name: array}
       return {"Dense_0": {"kernel": arrays["fc.weight"].T}}"""
-_RESTORE = """it is restored with
+_RESTORE = """{to} holds {parts}. Restore it with the parameters `params` and the optimizer `tx` of your program:
+  import jax, orbax.checkpoint
   checkpointer = orbax.checkpoint.StandardCheckpointer()
-  saved = checkpointer.restore(path)  # an absolute path; an optimizer's state comes as dicts and lists
-  like = saved | {"params": params, "opt_state": jax.eval_shape(tx.init, params)}
-  restored = checkpointer.restore(path, like)"""
+  saved = checkpointer.restore({path!r})  # with dicts and lists for the state of the optimizer
+  like = saved | {{"params": params, "opt_state": jax.eval_shape(tx.init, params)}}
+  restored = checkpointer.restore({path!r}, like)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
 
     from rmsprop_optax.interop import convert
 
-    with told(OSError, TypeError, ValueError, ImportError):
+    with usage_errors(OSError, TypeError, ValueError, ImportError):
         convert.claimed(args.to, overwrite=args.overwrite)
         found = convert.read(
             args.file,
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
         total = convert.nbytes(found)
         with tqdm(total=total, unit="B", unit_scale=True, desc="converted ", disable=None, leave=False) as bar:
             tree = convert.save(args.to, found, **formats, overwrite=args.overwrite, progress=bar.update)
-    print(f"\n{args.to} holds {', '.join(tree)}; {_RESTORE}")
+    print("\n" + _RESTORE.format(to=args.to, parts=", ".join(tree), path=str(args.to.absolute())))
 
 
 def _names(path: Path | None) -> list[str] | None:

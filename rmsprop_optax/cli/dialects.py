@@ -9,7 +9,7 @@ from pathlib import Path
 from rmsprop_optax import differences
 from rmsprop_optax._columns import aligned
 from rmsprop_optax.cli import _text
-from rmsprop_optax.cli._parser import UsageError, dialect, require, told
+from rmsprop_optax.cli._parser import UsageError, dialect, require, usage_errors
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Dialect
 
 HELP = "list all dialects, explain one, or compare several"
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         require("matplotlib", extra="demo")
         _check_plot(args.plot)
     momentum = differences.MOMENTUM if args.momentum is None else args.momentum
-    with told(ValueError):
+    with usage_errors(ValueError):
         settings = differences.settings(names, same=same, momentum=momentum)
         rows = differences.movements(names, same=same, momentum=momentum)
     print(_comparison(names, settings, rows, same=same))
@@ -177,6 +177,8 @@ def _plot(rows: Sequence[differences.Movement], path: Path, same: bool) -> None:
     settings = "settings; the learning rate drops to a tenth after step 100" if same else "each with its own defaults"
     title = f"Weights under the same gradients{' and' if same else ','} {settings}"
     figure = plots.movements(rows, title=title, notes=differences.WEIGHTS)
-    with told(OSError, RuntimeError, ValueError, about=f"--plot {path}: "):  # RuntimeError: there is no TeX for .pgf
+    with usage_errors(
+        OSError, RuntimeError, ValueError, about=f"--plot {path}: "
+    ):  # RuntimeError: there is no TeX for .pgf
         figure.savefig(path, dpi=150)
     print(f"\nThe plot is in {path}")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from rmsprop_optax.cli._parser import told, typed
+from rmsprop_optax.cli._parser import typed, usage_errors
 from rmsprop_optax.plan.arithmetic import Compile, plan
 from rmsprop_optax.plan.chips import CHIPS, Topology, topology_of
 from rmsprop_optax.plan.compiler import Compiler
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     names = ("dtype", "storage", "sharding", "momentum", "momentum_storage", "centered", "remainder")
     options = {name: getattr(args, name) for name in names}
     compiler_failed = "the TPU compiler failed; --no-compile does without it. It says: "
-    with told(OSError, ValueError), told(RuntimeError, about=compiler_failed):
+    with usage_errors(OSError, ValueError), usage_errors(RuntimeError, about=compiler_failed):
         arrays = _read(args.shapes) if args.shapes else transformer(args.params, args.topology.devices)
         with _compiler(args, arrays) as compiler:
             found = plan(arrays, args.topology, **options, compiler=compiler)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _read(path: Path) -> Counter[Shape]:
-    with told(RecursionError, ValueError, about=f"--shapes {path}: "):
+    with usage_errors(RecursionError, ValueError, about=f"--shapes {path}: "):
         return arrays_of(json.loads(path.read_text()))
 
 

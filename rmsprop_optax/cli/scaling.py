@@ -5,7 +5,7 @@ import math
 
 from rmsprop_optax import scaling
 from rmsprop_optax._columns import aligned
-from rmsprop_optax.cli._parser import UsageError, told, whole
+from rmsprop_optax.cli._parser import UsageError, usage_errors, whole
 
 HELP = "convert epsilon to the other side of the root, and options between the sum and the mean of a loss"
 _DESCRIPTION = """Convert options of RMSprop, in the words of optax.
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
       UsageError: an option does not belong to the conversion, or is out of its range.
     """
     given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
-    with told(TypeError, ValueError):
+    with usage_errors(TypeError, ValueError):
         print(_other_side(args, given) if args.to_outside or args.to_inside else _other_loss(args, given))
 
 

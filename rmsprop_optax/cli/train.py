@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from rmsprop_optax.cli import _words
 from rmsprop_optax.cli._baselines import BASELINES
 from rmsprop_optax.cli._choices import LEARNING_RATE, Choice, choose
-from rmsprop_optax.cli._parser import UsageError, dialect, no_space, require, told, typed, whole
+from rmsprop_optax.cli._parser import UsageError, cannot_write, dialect, require, typed, usage_errors, whole
 
 if TYPE_CHECKING:
     from rmsprop_optax.demo.data import Split
@@ -162,7 +162,7 @@ def run(args: argparse.Namespace) -> None:
     runs: _Runs = {}
     ended: KeyboardInterrupt | OSError | None = None
     try:
-        with told(CheckpointError, about="--checkpoint: "):
+        with usage_errors(CheckpointError, about="--checkpoint: "):
             _train(args, trainings, choices, data, runs)
     except (KeyboardInterrupt, OSError) as error:
         ended = _stopped(error)
@@ -192,7 +192,7 @@ def _trainings(args: argparse.Namespace, choices: Mapping[str, Choice]) -> list[
 def _data(args: argparse.Namespace) -> "tuple[Split, Split]":
     from rmsprop_optax.demo import data
 
-    with told(OSError, ValueError, about=f"--data {args.data}: "):
+    with usage_errors(OSError, ValueError, about=f"--data {args.data}: "):
         train, test = data.digits() if args.data is None else data.read(args.data)
     if args.batch_size > len(train.labels):
         raise UsageError(f"--batch-size {args.batch_size}: there are {len(train.labels)} training examples.")
@@ -271,7 +271,7 @@ def _without_log(name: str) -> Iterator[None]:
 
 def _stopped(error: KeyboardInterrupt | OSError) -> KeyboardInterrupt | OSError:
     """Return the error if the results so far are worth writing, or else raise it."""
-    if isinstance(error, OSError) and not no_space(error):
+    if isinstance(error, OSError) and not cannot_write(error):
         raise error
     return error
 
