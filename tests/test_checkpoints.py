@@ -21,10 +21,10 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax import interop, rmsprop
-from rmsprop_optax.__main__ import main
+from rmsprop_optax.cli import main
+from rmsprop_optax.cli._choices import choose
 from rmsprop_optax.demo import checkpoints, data
 from rmsprop_optax.demo.model import ConvNet
-from rmsprop_optax.demo.options import choose
 from rmsprop_optax.sharding import state_shardings
 
 # Twenty take a minute: KILLS=20 python -m pytest -n 0 tests/test_checkpoints.py -k killed
@@ -269,12 +269,12 @@ QUICK = ["--batch-size", "256"]
 def results(folder):
     """Every epoch of every run, without the times."""
     runs = json.loads((folder / "results.json").read_text())["runs"]
-    return {name: [row | {"seconds": None} for row in run["epochs"]] for name, run in runs.items()}
+    return {name: [row | {"seconds": None} for row in run["seeds"][0]["epochs"]] for name, run in runs.items()}
 
 
 def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
     whole, part, keras = tmp_path / "whole", tmp_path / "part", tmp_path / "part" / "keras"
-    run = ["--dialect", "climin", "keras", "--set", "climin.step_rate=1e38", *QUICK, "--epochs", "2"]
+    run = ["train", "--dialect", "climin", "keras", "--set", "climin.step_rate=1e38", *QUICK, "--epochs", "2"]
     assert main([*run, "--out", str(whole), "--checkpoint", str(whole)]) == 0
     shutil.copytree(whole, part)
     shutil.rmtree(keras / "2")
@@ -290,25 +290,25 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
 
     before = contents(keras)
     for more, words in {
-        "": f"{keras}: it holds a run; --resume",
+        "": f"{keras}: it holds a run; continue it with --resume",
         "--resume --seed 1": f"{keras}: it holds a run with seed 0, not 1;",
         "--resume --set momentum=0.9": f"{keras}: it holds a run with momentum None, not 0.9;",
-        "--resume --epochs 1": f"--epochs 1: there are 2 in {keras}",
+        "--resume --epochs 1": f"--epochs 1: {keras} has 2 epochs already",
         "--resume --out elsewhere --checkpoint": "expected one argument",
         f"--checkpoint {part / 'results.json'}": "results.json/keras: Not a directory",
     }.items():
         with pytest.raises(SystemExit):
-            main([*QUICK, "--epochs", "2", *to, *more.split()])
+            main(["train", *QUICK, "--epochs", "2", *to, *more.split()])
         assert words in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main([*QUICK, "--resume"])
+        main(["train", *QUICK, "--resume"])
     assert "name the folder of the checkpoints with --checkpoint" in capsys.readouterr().err
     assert contents(keras) == before
 
     with checkpoints.saver(keras) as save:
         save(3, {"w": jnp.ones(2)}, checkpoints.position(keras))
     with pytest.raises(SystemExit):
-        main([*QUICK, "--epochs", "3", *to, "--resume"])
+        main(["train", *QUICK, "--epochs", "3", *to, "--resume"])
     assert f"--checkpoint: {keras / '3'} is from another tree" in capsys.readouterr().err
 
 
@@ -316,8 +316,8 @@ def test_a_damaged_checkpoint_is_told_before_the_demo_trains(tmp_path, monkeypat
     monkeypatch.setattr(data, "digits", None)
     (tmp_path / "keras" / "1").mkdir(parents=True)
     with pytest.raises(SystemExit):
-        main(["--resume", "--checkpoint", str(tmp_path), "--out", str(tmp_path)])
+        main(["train", "--resume", "--checkpoint", str(tmp_path), "--out", str(tmp_path)])
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"python -m rmsprop_optax: --checkpoint: {tmp_path / 'keras' / '1'} is damaged")
+    assert err.startswith(f"rmsprop-optax train: --checkpoint: {tmp_path / 'keras' / '1'} is damaged")
     assert err.count("\n") == 1

@@ -1,23 +1,21 @@
-"""``python -m rmsprop_optax``, called in this process but where the process itself is the subject."""
+"""``rmsprop-optax train``: what it learns, what it writes, and what it is made of."""
 
 import inspect
 import io
 import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-import rmsprop_optax
 from rmsprop_optax import dialects, plots
-from rmsprop_optax.__main__ import main
-from rmsprop_optax.demo import data, options, progress, report
+from rmsprop_optax.cli import _choices, main
+from rmsprop_optax.demo import data, model, progress, report
 from rmsprop_optax.plots._axes import COLOURS
 
 QUICK = ["--epochs", "2", "--batch-size", "128"]
@@ -29,14 +27,17 @@ def results(folder):
 
 def numbers(folder):
     """Every epoch of every run, without the times."""
-    return {name: [row | {"seconds": None} for row in run["epochs"]] for name, run in results(folder)["runs"].items()}
+    return {
+        name: [row | {"seconds": None} for row in run["seeds"][0]["epochs"]]
+        for name, run in results(folder)["runs"].items()
+    }
 
 
 # One test, for it costs four compilations.
 def test_two_dialects_side_by_side(tmp_path, capsys):
     settings = ["momentum=0.5", "centered=True", "pytorch.lr=0.001"]
     both, again, other = tmp_path / "new" / "folder", tmp_path / "again", tmp_path / "other"
-    assert main(["--dialect", "tf1", "pytorch", "--set", *settings, *QUICK, "--out", str(both)]) == 0
+    assert main(["train", "--dialect", "tf1", "pytorch", "--set", *settings, *QUICK, "--out", str(both)]) == 0
     output, errors = capsys.readouterr()
     assert errors == ""
     check_results(results(both), settings)
@@ -45,7 +46,7 @@ def test_two_dialects_side_by_side(tmp_path, capsys):
     for name in PICTURES:
         check_picture(both / name)
 
-    pytorch = ["--dialect", "pytorch", "--set", *settings, *QUICK]
+    pytorch = ["train", "--dialect", "pytorch", "--set", *settings, *QUICK]
     assert main([*pytorch, "--out", str(again)]) == 0
     assert main([*pytorch, "--out", str(other), "--seed", "1"]) == 0
     first, second, seed_1 = (numbers(folder)["pytorch"] for folder in (both, again, other))
@@ -62,7 +63,7 @@ def check_results(results, settings):
     assert results["versions"]["jax"] == jax.__version__
     tf1, pytorch = (run["arguments"] for run in results["runs"].values())
     given = {"momentum": 0.5, "centered": True}
-    assert tf1 == {"learning_rate": options.LEARNING_RATE, "decay": 0.9, "epsilon": 1e-10, **given}
+    assert tf1 == {"learning_rate": _choices.LEARNING_RATE, "decay": 0.9, "epsilon": 1e-10, **given}
     assert pytorch == {"lr": 1e-3, "alpha": 0.99, "eps": 1e-8, "weight_decay": None, "maximize": False, **given}
 
 
@@ -86,14 +87,15 @@ def check_output(output, folder):
         [name, "epoch", f"{epoch}/2"] for name in ("tf1", "pytorch") for epoch in range(3)
     ]
     header, *table = [line.split() for line in lines[7:10]]
-    assert header[0] == "dialect"
+    assert header[0] == "optimizer"
     for (name, run), cells in zip(results(folder)["runs"].items(), table, strict=True):
-        last = run["epochs"][-1]
+        [seed] = run["seeds"]
+        last = seed["epochs"][-1]
         assert cells == [
             name,
             *(f"{last[key]:.4g}" for key in ("train_loss", "test_loss")),
             *(f"{last[key]:.1%}" for key in ("train_accuracy", "test_accuracy")),
-            f"{run['seconds_per_epoch']:.3f}",
+            f"{seed['seconds_per_epoch']:.3f}",
         ]
     assert lines[-1].endswith(str(folder))
 
@@ -107,9 +109,9 @@ def check_picture(path):
 
 
 def test_a_run_that_diverges_is_told_and_ends(tmp_path, capsys):
-    assert main(["--set", "learning_rate=1e38", *QUICK, "--out", str(tmp_path)]) == 0
+    assert main(["train", "--set", "learning_rate=1e38", *QUICK, "--out", str(tmp_path)]) == 0
     assert "diverged in epoch 1" in capsys.readouterr().out
-    run = results(tmp_path)["runs"]["keras"]
+    [run] = results(tmp_path)["runs"]["keras"]["seeds"]
     assert run["diverged_in_epoch"] == 1
     assert [row["train_loss"] is None for row in run["epochs"]] == [False, True]
     pictures = {"curves.png", "layers-keras.png", "rates-keras.png"}
@@ -117,98 +119,19 @@ def test_a_run_that_diverges_is_told_and_ends(tmp_path, capsys):
 
 
 def test_the_arguments_of_every_dialect_can_be_written(tmp_path):
-    choices = options.choose(dialects.TABLE, [])
-    report.write(tmp_path / "results.json", {}, choices, dict.fromkeys(choices, rows(1)))
+    choices = _choices.choose(dialects.TABLE, [])
+    arguments = {name: choice.arguments for name, choice in choices.items()}
+    report.write(tmp_path / "results.json", {}, arguments, {name: {0: rows(1)} for name in choices})
     written = results(tmp_path)["runs"]
     assert list(written) == list(dialects.TABLE)
     assert written["climin"]["arguments"]["step_rate_max"] is None
 
 
-# command line: what its one line of error names
-ERRORS = {
-    "--dialect adam": ["adam", *dialects.TABLE],
-    "--dialect pytroch": ["'pytroch'", "did you mean pytorch?"],
-    "--dialect keras2 --set version=new": ["keras2", "'new'"],
-    "--set alpha=0.9": ["alpha", "keras", "learning_rate", "rho", "weight_decay"],
-    "--dialect keras pytorch --set rho=0.9": ["rho", "pytorch", "lr", "alpha"],
-    "--dialect keras pytorch --set pytorch.rho=0.9": ["rho", "pytorch", "lr", "alpha"],
-    "--dialect keras pytorch --set tf1.decay=0.9": ["tf1", "keras, pytorch"],
-    "--set adam.lr=0.1": ["adam", "keras"],
-    "--set rho=1.5": ["keras", "[0, 1)", "1.5"],
-    "--set rho=high": ["rho=high", "'high'", "number", "true", "none"],
-    "--set rho=[1": ["rho=[1", "'[1'"],
-    "--set momentum=true": ["keras", "momentum", "number"],
-    "--set rho": ["rho", "argument=value"],
-    "--set clipnorm=1 clipvalue=1": ["clipnorm", "clipvalue", "only one"],
-    "--set weight_decay=0.1 weight_decay_mask=(1,2)": ["weight_decay_mask", "'(1,2)'", "number"],
-    "--set weight_decay=0.1 weight_decay_mask=1": ["keras", "weight_decay_mask", "tree of bools"],
-    "--set centered='no'": ["centered='no'", "number, true"],
-    "--set centered=1": ["keras", "centered", "True or False"],
-    "--epochs 0": ["--epochs", "whole number", "'0'"],
-    "--epochs many": ["--epochs", "whole number", "'many'"],
-    "--batch-size 1438": ["--batch-size 1438", "1437"],
-    "--seed -1": ["--seed", "'-1'"],
-    f"--out {__file__}": ["--out", "exists"],
-    "--frobnicate": ["--frobnicate"],
-}
-
-
-@pytest.mark.parametrize("line", ERRORS)
-def test_an_error_is_one_line_that_names_what_there_is(line, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        main(line.split())
-    assert ended.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("python -m rmsprop_optax: ")
-    assert err.count("\n") == 1
-    assert [word for word in ERRORS[line] if word not in err] == []
-
-
-def python(*arguments, cwd):
-    env = os.environ | {"PYTHONPATH": str(Path(rmsprop_optax.__file__).parents[1])}
-    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True)
-
-
-def test_the_process_ends_with_the_status_and_the_line_alone(tmp_path):
-    ended = python("-m", "rmsprop_optax", "--set", "lr=0.1", cwd=tmp_path)
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    assert "learning_rate" in ended.stderr
-
-
-def test_the_package_imports_without_the_extra(tmp_path):
-    extra = ("flax", "sklearn", "matplotlib", "tqdm")
-    modules = "rmsprop_optax, rmsprop_optax.plots, rmsprop_optax.__main__"
-    ended = python("-c", f"import sys, {modules}; print([m for m in {extra} if m in sys.modules])", cwd=tmp_path)
-    assert (ended.stdout, ended.stderr) == ("[]\n", "")
-
-
-@pytest.mark.parametrize(("module", "package"), [("flax", "flax"), ("sklearn", "scikit-learn"), ("tqdm", "tqdm")])
-def test_a_missing_extra_names_its_installation(module, package, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(SystemExit) as ended:
-        main(["--out", str(tmp_path)])
-    assert ended.value.code == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert f"{package} is not installed: pip install 'rmsprop-optax[demo]'" in err
-
-
-def test_ctrl_c_ends_quietly(tmp_path, monkeypatch, capsys):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(data, "digits", interrupt)
-    assert main(["--out", str(tmp_path)]) == 130
-    assert capsys.readouterr() == ("", "")
-
-
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))  # to root nothing is shut
     with pytest.raises(SystemExit):
-        main(["--out", str(tmp_path)])
-    assert capsys.readouterr().err == f"python -m rmsprop_optax: --out {tmp_path}: the folder cannot be written to.\n"
+        main(["train", "--out", str(tmp_path)])
+    assert capsys.readouterr().err == f"rmsprop-optax train: --out {tmp_path}: the folder cannot be written to.\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,7 +140,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, capsys):
 def test_foreign_files_stay(name, content, tmp_path, capsys):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SystemExit):
-        main(["--out", str(tmp_path)])
+        main(["train", "--out", str(tmp_path)])
     assert name in capsys.readouterr().err
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, content)]
 
@@ -235,7 +158,7 @@ def test_foreign_files_stay(name, content, tmp_path, capsys):
     ],
 )
 def test_values_are_numbers_and_words(text, value):
-    chosen = options.choose(["keras"], [text])["keras"].arguments[text.split("=")[0]]
+    chosen = _choices.choose(["keras"], [text])["keras"].arguments[text.split("=")[0]]
     assert (chosen, type(chosen)) == (value, type(value))
 
 
@@ -245,19 +168,19 @@ def test_values_are_numbers_and_words(text, value):
 )
 def test_text_stays_text(name, text):
     argument, value = text.split("=")
-    assert options.choose([name], [text])[name].arguments[argument] == value
+    assert _choices.choose([name], [text])[name].arguments[argument] == value
 
 
 def test_the_special_setting_wins_then_the_last():
     settings = ["pytorch.momentum=0.1", "pytorch.momentum=0.2", "momentum=0.3"]
-    chosen = options.choose(["pytorch", "keras"], settings)
+    chosen = _choices.choose(["pytorch", "keras"], settings)
     assert {name: choice.arguments["momentum"] for name, choice in chosen.items()} == {"pytorch": 0.2, "keras": 0.3}
 
 
 def test_every_dialect_can_be_chosen_without_settings():
-    for name, choice in options.choose(dialects.TABLE, []).items():
+    for name, choice in _choices.choose(dialects.TABLE, []).items():
         learning_rate, *_ = inspect.signature(dialects.TABLE[name].constructor).parameters.values()
-        expected = options.LEARNING_RATE if learning_rate.default is learning_rate.empty else learning_rate.default
+        expected = _choices.LEARNING_RATE if learning_rate.default is learning_rate.empty else learning_rate.default
         assert choice.arguments[learning_rate.name] == expected
 
 
@@ -298,6 +221,127 @@ def test_the_digits_are_split_evenly_and_standardised():
     for part in (train, test):
         shares = np.bincount(part.labels) / len(part.labels)
         np.testing.assert_allclose(shares, 0.1, atol=0.01)
+
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def flowers(path):
+    """40 examples of each of 3 classes that two numbers tell apart; the third column is constant."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 40)
+    x = np.stack([100 * (y + 0.2 * rng.standard_normal(120)), y % 2 + 0.2 * rng.standard_normal(120), np.ones(120)], 1)
+    lines = [",".join([*map(str, row), CLASSES[label]]) for row, label in zip(x, y, strict=True)]
+    path.write_text("\n".join(["length,width,one,species", *lines]))
+    return x, y
+
+
+def test_seeds_baselines_and_a_file(tmp_path, capsys):
+    flowers(tmp_path / "mine.csv")
+    call = [
+        "train",
+        "--dialect",
+        "tf1",
+        "--optimizer",
+        "sgd",
+        "--set",
+        "sgd.nesterov=true",
+        "--seed",
+        "3",
+        "--seeds",
+        "2",
+    ]
+    call += ["--data", str(tmp_path / "mine.csv"), "--batch-size", "16", "--out", str(tmp_path), "--resume"]
+    call += ["--checkpoint", str(tmp_path / "saved")]
+    assert main([*call, "--epochs", "1"]) == 0
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"tf1", "tf1-seed-4", "sgd", "sgd-seed-4"}
+    capsys.readouterr()
+    assert main([*call, "--epochs", "3"]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    runs = results(tmp_path)["runs"]
+    assert (runs["sgd"]["arguments"]["momentum"], runs["sgd"]["arguments"]["nesterov"]) == (0.9, True)
+    for name in ("tf1", "sgd"):
+        first, second = runs[name]["seeds"]
+        assert (first["seed"], second["seed"]) == (3, 4)
+        for seed in (first, second):
+            assert [row["epoch"] for row in seed["epochs"]] == [0, 1, 2, 3]
+            assert seed["epochs"][3]["train_loss"] < seed["epochs"][0]["train_loss"]
+            assert ("lr_median/hidden1/kernel" in seed["epochs"][3]) == (name == "tf1")
+        assert first["epochs"][0]["train_loss"] != second["epochs"][0]["train_loss"]
+        ends = sorted(seed["epochs"][3]["test_loss"] for seed in (first, second))
+        assert f"({ends[0]:.4g} to {ends[1]:.4g})" in output
+    assert "medians of 2 seeds" in output
+    pictures = {"curves.png", "layers-tf1.png", "rates-tf1.png", "layers-sgd.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == pictures
+
+    flowers(tmp_path / "other.csv")
+    with pytest.raises(SystemExit):
+        main([*call, "--epochs", "3", "--data", str(tmp_path / "other.csv")])
+    assert "it holds a run with data mine.csv, not other.csv" in capsys.readouterr().err
+
+
+def test_a_csv_and_an_npz_hold_the_same(tmp_path):
+    x, y = flowers(tmp_path / "mine.csv")
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    for split, other in zip(data.read(tmp_path / "mine.csv"), data.read(tmp_path / "mine.npz"), strict=True):
+        np.testing.assert_array_equal(split.images, other.images)
+        np.testing.assert_array_equal(split.labels, other.labels)
+    train, test = data.read(tmp_path / "mine.csv")
+    assert (train.images.shape, test.images.shape) == ((96, 3), (24, 3))
+    assert np.bincount(test.labels).tolist() == [8, 8, 8]
+    np.testing.assert_allclose(train.images.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.images.std(0), [1, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (9, 5, 3), (1, 1, 2)])
+def test_images_of_every_size(shape, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (20, *shape), np.uint8)
+    np.savez(tmp_path / "images.npz", x=x, y=np.arange(20) % 2 + 5.0)
+    train, test = data.read(tmp_path / "images.npz")
+    assert train.images.shape == (16, *shape, *([1] if len(shape) == 2 else []))
+    np.testing.assert_allclose([train.images.mean(), train.images.std()], [0, 1], atol=1e-6)
+    assert set(np.asarray(test.labels)) == {0, 1}
+    net = model.network(train.images.shape[1:], 2, rngs=nnx.Rngs(0))
+    assert net(test.images).shape == (4, 2)
+
+
+X, Y = np.ones((6, 2)), np.array([0, 0, 0, 1, 1, 1])
+# what is in the file → what its error says
+BAD_FILES = {
+    "no y": ({"x": X, "labels": Y}, r"no array y, got x, labels; .*np\.savez\(path, x="),
+    "text": ({"x": np.array(["a"] * 6), "y": Y}, r"x must be real numbers \[n, features\].*, got <U1\[6\]"),
+    "a vector": ({"x": np.ones(6), "y": Y}, r"x must be real numbers .*, got float64\[6\]"),
+    "NaN": (
+        {"x": np.where(np.arange(6)[:, None] == 4, np.nan, X), "y": Y},
+        "x must be finite, got NaN .* in example 4",
+    ),
+    "one hot": ({"x": X, "y": np.eye(6)}, r"y must be the class of each example \[n\].*, got float64\[6, 6\]"),
+    "regression": ({"x": X, "y": np.linspace(0, 1, 6)}, "y must be .*, got 0.2; there is no training for regression"),
+    "one class": ({"x": X, "y": np.zeros(6, int)}, "2 classes or more, got 1"),
+    "a class of one": ({"x": X, "y": np.array([0, 0, 0, 0, 0, 7])}, "2 examples or more of each class, got 1 of 7"),
+    "lengths": ({"x": X, "y": np.array([0, 1, 0, 1])}, "the same length, got 6 and 4"),
+    "objects": ({"x": np.array([{}, {}]), "y": Y}, "allow_pickle"),
+    "x.npz": (b"not a zip", "no .npz file|allow_pickle"),
+    "truncated.npz": (b"PK\x03\x04", "no .npz file"),
+    "x.txt": (b"1,2", r"must end in \.npz .* or \.csv"),
+    "empty.csv": (b"", "x must be real numbers"),
+    "names.csv": (b"a,b,c\n", "x must be real numbers"),
+    "one.csv": (b"1\n0\n", "2 or more, got 1 in line 1"),
+    "ragged.csv": (b"1,2,0\n1,0\n", "same number of columns.*, got 2 in line 2"),
+    "word.csv": (b"\xef\xbb\xbf1,2,0\n1,two,0\n", "must be numbers, got 'two' in line 2"),
+    "semicolons.csv": (b"1;2;0\n1;3;1\n", "2 or more, got 1 in line 1"),
+    "latin.csv": (b"\xff\xfe1,2", "utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_of_something_else(name, tmp_path):
+    content, message = BAD_FILES[name]
+    path = tmp_path / (name if isinstance(content, bytes) else "x.npz")
+    path.write_bytes(content) if isinstance(content, bytes) else np.savez(path, **content)
+    with pytest.raises(ValueError, match=message):
+        data.read(path)
 
 
 def test_curves_of_many_runs_with_gaps():

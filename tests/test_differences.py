@@ -1,25 +1,16 @@
-"""Where dialects differ: the words against the numbers, the numbers against the transcriptions, and what is printed."""
+"""Where dialects differ: the words against the numbers, the numbers against the transcriptions, and the plots."""
 
 import functools
 import io
 import itertools
-import math
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import references
-from matplotlib.colors import to_rgb
-from matplotlib.image import imread
 
-import rmsprop_optax
-from rmsprop_optax import _text, differences, plots
-from rmsprop_optax.__main__ import main
+from rmsprop_optax import plots
 from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.differences import (
     DECAY,
@@ -32,7 +23,6 @@ from rmsprop_optax.differences import (
     stream,
     words,
 )
-from rmsprop_optax.plots._axes import COLOURS
 
 PAIRS = list(itertools.combinations(TABLE, 2))
 BUFFERED = [name for name in TABLE if name not in _bufferless(TABLE)]
@@ -248,233 +238,6 @@ def test_the_stream_is_what_it_says():
     assert set(gradients["constant"]) == {0.1}
     assert np.flatnonzero(np.diff(gradients["turning"])).tolist() == list(range(19, 199, 20))
     assert np.flatnonzero(np.diff(factors)).tolist() == [99]
-
-
-def output(capsys, line):
-    assert main(line.split()) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    return out
-
-
-def test_the_overview_has_every_dialect_twice(capsys):
-    out = output(capsys, "dialects")
-    lines = out.splitlines()
-    assert max(map(len, lines)) <= 120
-    assert [line.split()[0] for line in lines if line and line.split()[0] in TABLE] == [*TABLE, *TABLE]
-    keras = next(line for line in lines if line.startswith("keras "))
-    assert re.split(r"\s{2,}", keras) == [
-        *["keras", "√(nu + eps)", "0", "rate, buffer", "decoupled"],
-        *["0.001", "0.9", "1e-07", "None"],
-    ]
-    burn, legacy = (next(line for line in lines if line.startswith(name)) for name in ("burn ", "tf_keras_legacy "))
-    assert re.split(r"\s{2,}", burn)[-4:] == ["required", "0.99", "1e-05", "0.9"]
-    assert lines[lines.index(legacy) + 1].strip() == "with momentum √(nu + eps)"
-    flat = " ".join(out.split())
-    assert [name for name, row in TABLE.items() if " ".join(row.source.split()) not in flat] == []
-
-
-@pytest.mark.parametrize("name", TABLE)
-def test_a_page_can_be_read_on_a_terminal(name, capsys):
-    out = output(capsys, f"dialects {name}")
-    assert max(map(len, out.splitlines())) <= 120
-    assert out.startswith(f"dialects.{name}(")
-    assert re.search(r"\\|&|math::|\{[^}]{6,}|Args:|Returns:|Example:", out) is None
-    assert "_{t+1} = " in out
-    assert re.search(r"``|:\w+:`", out) is None
-    assert "·" in out
-    for argument in filter(None, TABLE[name].arguments):
-        assert f"\n  {argument}: " in out
-    assert " ".join(f"Source: {TABLE[name].source}".split()) in " ".join(out.split())
-
-
-def test_a_page_of_a_relative_has_the_equations_of_its_head(capsys):
-    page = output(capsys, "dialects burn")
-    equations = output(capsys, "dialects pytorch").partition("  g_t ←")[2].partition("\n\n")[0]
-    assert f"\n\npytorch:\n\n  g_t ←{equations}\n\n" in page
-
-
-def test_text_has_no_markup():
-    assert _text._plain("With ``foreach``, :func:`rmsprop_optax.rmsprop` and :func:`~a.b`.") == (
-        "With foreach, rmsprop_optax.rmsprop and a.b."
-    )
-
-
-def test_equations_are_plain_text():
-    assert (
-        _text._plain(
-            ".. math::\n"
-            "  v_t &= a \\cdot v_{t-1} \\qquad \\text{(L2)} \\\\\n"
-            "  p &\\leftarrow \\frac{lr}{1 + k} / (\\sqrt{v_t} + \\max(\\sqrt{v_{t-1} + my\\_eps}, 1))"
-        )
-        == "  v_t = a · v_{t-1}   (L2)\n  p ← lr/(1 + k) / (√v_t + max(√(v_{t-1} + my_eps), 1))"
-    )
-
-
-def test_a_comparison_in_words_and_numbers(capsys):
-    out = output(capsys, "dialects pytorch keras tf1 keras")
-    assert max(map(len, out.splitlines())) <= 120
-    flat = " ".join(out.split())
-    for other in ("keras", "tf1"):
-        assert flat.count(f"pytorch and {other} " + " ".join(words("pytorch", other))) == 1
-    assert "pytorch(lr=0.01, alpha=0.9, eps=0.001, momentum=0.9)" in flat
-    assert "a tenth after step 100" in flat
-    rows = movements(["pytorch", "keras", "tf1"])
-    table = [line for line in out.splitlines() if re.search(r"(pytorch|keras|tf1)(  +[-\de.]+){5}$", line)]
-    assert len(table) == len(rows) == 3 * len(WEIGHTS)
-    for line, row in zip(table, rows, strict=True):
-        *_, dialect, one, ten, hundred, later, last = line.split()
-        assert dialect == row["dialect"]
-        assert (dialect == "pytorch") == line.startswith(f"{row['weight']}: {WEIGHTS[row['weight']]}")
-        shown = [float(x) for x in (one, ten, hundred, later, last)]
-        assert shown == pytest.approx(row["movement"][[0, 9, 99, 109, 199]], rel=1e-3)
-
-
-def test_a_comparison_says_why_there_is_no_momentum(capsys):
-    out = output(capsys, "dialects pytorch lasagne")
-    assert "Momentum is 0: lasagne has none." in out
-    assert "momentum=0.0)" in out
-    assert "Momentum is 0" not in output(capsys, "dialects pytorch keras --momentum 0.5")
-
-
-def test_a_comparison_of_defaults(capsys):
-    out = output(capsys, "dialects pytorch burn --own-defaults")
-    assert "pytorch(lr=0.01, alpha=0.99, eps=1e-08, momentum=None)" in out
-    assert "burn(lr=0.01, alpha=0.99, epsilon=1e-05, momentum=0.9)" in out
-    assert "step 100." not in out
-
-
-def test_a_plot_beside_the_numbers(capsys, tmp_path):
-    out = output(capsys, f"dialects pytorch keras --plot {tmp_path / 'both.png'}")
-    assert out.endswith(f"The plot is in {tmp_path / 'both.png'}\n")
-    picture = imread(tmp_path / "both.png")[..., :3]
-    assert picture.shape[1] >= 900
-    for colour in COLOURS[:2]:
-        assert np.count_nonzero(np.all(picture == np.float32(to_rgb(colour)), axis=-1)) > 1000
-
-
-def test_comparing_needs_no_extra(monkeypatch, capsys):
-    for module in ("flax", "sklearn", "tqdm", "matplotlib"):
-        monkeypatch.setitem(sys.modules, module, None)
-    assert "keras by" in output(capsys, "dialects pytorch keras")
-    with pytest.raises(SystemExit):
-        main(["dialects", "pytorch", "keras", "--plot", "x.png"])
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err == "python -m rmsprop_optax: matplotlib is not installed: pip install 'rmsprop-optax[demo]'\n"
-
-
-def test_the_epsilon_for_the_other_side(capsys):
-    assert output(capsys, "epsilon --inside 1e-3") == (
-        "√(nu + 0.001) is nearest to √nu + 0.02486.\n"
-        "At most a factor of 1.272 lies between them; with the usual 0.031623 it is 1.4142.\n"
-    )
-    assert output(capsys, "epsilon --outside 0.02486") == (
-        "√nu + 0.02486 is nearest to √(nu + 0.00099998).\n"
-        "At most a factor of 1.272 lies between them; with the usual 0.00061802 it is 1.4142.\n"
-    )
-    eps = math.sqrt(1.001) - 1
-    assert output(capsys, "epsilon --inside 1e-3 --range 1 1") == (
-        f"√(nu + 0.001) is nearest to √nu + {eps:.5g}.\n"
-        "At most a factor of 1 lies between them where √nu is from 1 to 1.\n"
-    )
-    assert "usual" not in output(capsys, "epsilon --inside 0")
-
-
-def test_epsilons_between_sum_and_mean(capsys):
-    out = output(capsys, "epsilon --sum-to-mean 32 --inside 0.01 --clip 1")
-    assert [line.split() for line in out.splitlines()] == [
-        ["eps", "0.01", "→", "9.765625e-06"],
-        ["clip", "1", "→", "0.03125"],
-    ]
-    out = output(capsys, "epsilon --mean-to-sum 10 --outside 0.01 --l2 2 --start 1")
-    assert [line.split()[::3] for line in out.splitlines()] == [["eps", "0.1"], ["l2", "20"], ["initial_scale", "100"]]
-
-
-# command line: what its one line of error names
-ERRORS = {
-    "dialects adam": ["'adam'", *TABLE],
-    "dialects pytroch": ["'pytroch'", "did you mean pytorch?"],
-    "dialects --own-defaults": ["--own-defaults", "two dialects"],
-    "dialects pytorch --plot x.png": ["--plot", "two dialects"],
-    "dialects pytorch pytorch --momentum 0": ["--momentum", "two dialects"],
-    "dialects pytorch lasagne --momentum 0.5": ["--momentum 0.5", "lasagne"],
-    "dialects pytorch keras --momentum 1.5": ["momentum", "[0, 1)", "1.5"],
-    "dialects pytorch keras --momentum much": ["--momentum", "'much'"],
-    "dialects pytorch keras --momentum 0.5 --own-defaults": ["--momentum", "--own-defaults"],
-    "dialects pytorch keras --dialect tf1": ["--dialect"],
-    "epsilon": ["--inside", "--outside"],
-    "epsilon --inside 1 --outside 1": ["--inside", "--outside"],
-    "epsilon --sum-to-mean 2 --inside 1 --outside 1": ["--inside", "--outside"],
-    "epsilon --sum-to-mean 1000000 --inside 1e-30": ["eps=1e-30", "too small"],
-    "epsilon --inside 1 --clip 1": ["--inside", "no other"],
-    "epsilon --inside -1": ["eps=-1.0", "at least 0"],
-    "epsilon --outside nan": ["eps=nan"],
-    "epsilon --outside 1e300": ["eps=1e+300", "too large"],
-    "epsilon --mean-to-sum 1000000 --inside 1e300": ["eps=1e+300", "too large"],
-    "epsilon --inside 1 --range 2 1": ["low=2.0", "high=1.0"],
-    "epsilon --inside much": ["--inside", "'much'"],
-    "epsilon --sum-to-mean 32": ["name what to convert"],
-    "epsilon --sum-to-mean 32 --inside 1 --range 0 1": ["--range"],
-    "epsilon --sum-to-mean 0 --inside 1": ["--sum-to-mean", "whole number"],
-    "epsilon --sum-to-mean 2 --mean-to-sum 2 --inside 1": ["--sum-to-mean", "--mean-to-sum"],
-    "epsilon --mean-to-sum 2 --clip -1": ["clip=-1.0"],
-    "compare": ["'compare'", "dialects", "epsilon"],
-}
-
-
-@pytest.mark.parametrize("line", ERRORS)
-def test_an_error_is_one_line(line, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(line.split())
-    assert ended.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("python -m rmsprop_optax")
-    assert err.count("\n") == 1
-    assert [word for word in ERRORS[line] if word not in err] == []
-
-
-@pytest.mark.parametrize(
-    ("file", "words"),
-    [
-        ("none/x.png", "there is no folder"),
-        ("x.foo", ".pdf, "),
-        ("x", ".pdf, "),
-        ("", "this is a folder"),
-        ("folder.png", "this is a folder"),
-    ],
-)
-def test_a_plot_that_cannot_be_written(file, words, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(differences, "movements", None)  # nothing is computed
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(SystemExit):
-        main(["dialects", "pytorch", "keras", "--plot", str(tmp_path / file)])
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith(f"python -m rmsprop_optax: --plot {tmp_path / file}: ")
-    assert words in err
-    assert err.count("\n") == 1
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_plot_that_finds_no_space(tmp_path, capsys):
-    path = tmp_path / "x.png"
-    path.symlink_to("/dev/full")
-    with pytest.raises(SystemExit):
-        main(["dialects", "pytorch", "keras", "--plot", str(path)])
-    out, err = capsys.readouterr()
-    assert "The plot is in" not in out
-    assert err == f"python -m rmsprop_optax: --plot {path}: No space left on device\n"
-
-
-def test_who_reads_a_part_gets_no_traceback(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(Path(rmsprop_optax.__file__).parents[1]), "PYTHONUNBUFFERED": ""}
-    command = [sys.executable, "-m", "rmsprop_optax", "dialects", "hinton"]
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
 
 
 def figure_rows(**ways):

@@ -19,9 +19,10 @@ from jax.sharding import PartitionSpec as P
 
 import rmsprop_optax
 from rmsprop_optax import plan
-from rmsprop_optax.__main__ import main
-from rmsprop_optax.demo.options import UsageError
-from rmsprop_optax.plan import _cli, compiler, hlo, table
+from rmsprop_optax.cli import main
+from rmsprop_optax.cli import plan as command_line
+from rmsprop_optax.cli._parser import UsageError
+from rmsprop_optax.plan import compiler, hlo, table
 
 ARRAYS = {(1024, 512): 2, (512,): 3}
 COUNT = 2 * 1024 * 512 + 3 * 512
@@ -29,8 +30,8 @@ COUNT = 2 * 1024 * 512 + 3 * 512
 
 def command(*words):
     parser = argparse.ArgumentParser()
-    _cli.add_arguments(parser)
-    _cli.run(parser.parse_args(words))
+    command_line.add_arguments(parser)
+    command_line.run(parser.parse_args(words))
 
 
 def run_alone(code, **variables):
@@ -466,13 +467,13 @@ def settings():
     return dict(os.environ), dict(jax.config.values)
 before = settings()
 from rmsprop_optax import plan
-from rmsprop_optax.plan import _cli
+from rmsprop_optax.cli import plan as command_line
 assert settings() == before, "import"
 import argparse
 parser = argparse.ArgumentParser()
-_cli.add_arguments(parser)
+command_line.add_arguments(parser)
 words = "--params 1M --topology v5e:2x2 --storage uint8 --momentum"
-_cli.run(parser.parse_args(words.split()))
+command_line.run(parser.parse_args(words.split()))
 assert settings() == before, "run"
 """
 

@@ -38,7 +38,7 @@ def test_curves_of_one_seed_are_its_numbers():
     assert not train.collections
     assert (train.get_yscale(), test.get_yscale(), accuracy.get_yscale()) == ("log", "log", "function")
     assert (train.get_xlabel(), train.get_ylabel()) == ("epoch", "cross-entropy (nats)")
-    assert accuracy.get_ylabel() == "images recognised (%)"
+    assert accuracy.get_ylabel() == "correct (%)"
     assert figure.get_suptitle() == "what is seen"
     assert texts(figure) == ["keras", "tf1"]
     assert figure.legends[0].get_title().get_text() == ""

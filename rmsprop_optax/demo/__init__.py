@@ -1,13 +1,12 @@
-"""A small training that compares dialects: handwritten digits and a convolutional network in Flax NNX.
+"""A small training that compares optimizers: handwritten digits and a convolutional network in Flax NNX.
 
-``python -m rmsprop_optax`` runs it:
+``rmsprop-optax train`` runs it:
 
-- ``options`` makes the optimizers from the words of the command line.
-- ``data`` and ``model`` have the images and the network.
+- ``data`` and ``model`` have the examples and the networks.
 - ``training`` yields one row of numbers an epoch.
 - ``progress`` shows the rows during the run.
-- ``report`` writes them.
+- ``report`` writes and draws them.
 
 Beside it, ``scale`` is a training on many devices to copy from, and ``checkpoints`` saves both trainings. All modules
-need the extra: ``pip install 'rmsprop-optax[demo]'``.
+need the extra ``demo``: ``pip install '.[demo]'`` in a clone of the repository.
 """

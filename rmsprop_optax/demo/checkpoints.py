@@ -5,6 +5,7 @@ Orbax is imported where it is used: the import takes a second, and most runs sav
 
 import contextlib
 import copy
+import errno
 import os
 import textwrap
 from collections.abc import Callable, Iterator
@@ -48,20 +49,38 @@ def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., An
     Args:
       folder: gets one folder a step, named by the step; ``None`` saves nothing.
       keep: number of checkpoints to keep, the latest ones.
+
+    Raises:
+      OSError: the disk is full; the checkpoints before stay complete. Other errors are those of Orbax.
     """
     if folder is None:
         yield lambda *checkpoint: None
         return
     from orbax.checkpoint import v1 as ocp
 
-    with ocp.training.Checkpointer(
-        Path(folder).absolute(),
-        preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-        cleanup_tmp_directories=True,
-    ) as checkpointer:
+    with (
+        _full_disk(folder),
+        ocp.training.Checkpointer(
+            Path(folder).absolute(),
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            cleanup_tmp_directories=True,
+        ) as checkpointer,
+    ):
         yield lambda step, tree, position=None: checkpointer.save_async(
             step, tree, custom_metadata={"position": copy.deepcopy(position)}, force=True
         )
+
+
+@contextlib.contextmanager
+def _full_disk(folder: StrPath) -> Iterator[None]:
+    """Raise an OSError about the folder for a full disk, which Orbax and TensorStore report in several ways."""
+    try:
+        yield
+    except Exception as error:
+        for code in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(code) in str(error):
+                raise OSError(code, os.strerror(code), str(folder)) from error
+        raise
 
 
 def last(folder: StrPath) -> int | None:

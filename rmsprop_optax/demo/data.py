@@ -1,7 +1,11 @@
-"""Scikit-learn's handwritten digits: 1797 grey images of 8 by 8 pixels. They come with scikit-learn; no download."""
+"""Examples to learn: scikit-learn's handwritten digits, which need no download, or a file of the user."""
 
+import csv
+import os
+import zipfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +15,11 @@ from sklearn.model_selection import train_test_split
 
 
 class Split(NamedTuple):
-    """Images with their labels.
+    """Examples with their labels.
 
     Attributes:
-      images: float32[n, 8, 8, 1].
-      labels: int32[n], 0 to 9.
+      images: float32[n, height, width, channels]; or float32[n, features], for rows of numbers.
+      labels: int32[n], from 0.
     """
 
     images: jax.Array
@@ -23,7 +27,7 @@ class Split(NamedTuple):
 
 
 def digits(held_out: Sequence[float] = (0.2,), *, standardise: bool = True) -> tuple[Split, ...]:
-    """Return a training set and held-out sets, the same images in every run.
+    """Return a training set and held-out sets of 1797 grey images of 8 by 8 pixels, the same images in every run.
 
     Every set has the same share of each digit.
 
@@ -47,3 +51,106 @@ def digits(held_out: Sequence[float] = (0.2,), *, standardise: bool = True) -> t
         sets.insert(0, (held_images, held_labels))
     mean, deviation = (images.mean(), images.std()) if standardise else (np.float32(0), np.float32(1))
     return tuple(Split(jnp.asarray((x - mean) / deviation), jnp.asarray(y)) for x, y in [(images, labels), *sets])
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Split, Split]:
+    """Return a training set and a test set from a file, the same ones in every run.
+
+    The test set is a fifth of the examples, and has each class in the same share. Images are standardised with one
+    mean and one deviation of the training set, rows of numbers with one for each column.
+
+    Args:
+      path: ``.npz`` with the arrays ``x``, numbers [n, features], [n, height, width] or [n, height, width, channels],
+        and ``y``, the class of each example [n]. Or ``.csv``: an example in each line, numbers separated by commas and
+        the class in the last column; a first line of names is left out. A class is a whole number or a text.
+
+    Raises:
+      OSError: there is no such file.
+      ValueError: the file holds something else; the message says what.
+    """
+    read_file = {".npz": _read_npz, ".csv": _read_csv}.get(Path(path).suffix.lower())
+    if read_file is None:
+        raise ValueError("the name must end in .npz (arrays x and y) or .csv (the class in the last column).")
+    x, y = read_file(Path(path))
+    x, labels = _examples(x), _labels(y)
+    if len(x) != len(labels):
+        raise ValueError(f"x and y must have the same length, got {len(x)} and {len(labels)}.")
+    test_size = max(len(x) // 5, 1 + labels.max())
+    train, test = train_test_split(np.arange(len(x)), test_size=test_size, stratify=labels, random_state=0)
+    axis = 0 if x.ndim == 2 else None
+    mean, deviation = x[train].mean(axis), x[train].std(axis)
+    x = (x - mean) / np.where(deviation > 0, deviation, 1)
+    splits = [Split(jnp.asarray(x[part], jnp.float32), jnp.asarray(labels[part])) for part in (train, test)]
+    return splits[0], splits[1]
+
+
+_HOLDS = "the file must hold the arrays x and y: np.savez(path, x=examples, y=classes)"
+
+
+def _read_npz(path: Path) -> tuple[Any, Any]:
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            if missing := {"x", "y"} - set(file.files):
+                got = ", ".join(file.files) or "none"
+                raise ValueError(f"there is no array {' and '.join(sorted(missing))}, got {got}; {_HOLDS}.")
+            return file["x"], file["y"]
+    except (zipfile.BadZipFile, AttributeError, EOFError, TypeError) as error:
+        raise ValueError(f"this is no .npz file; {_HOLDS}.") from error
+
+
+def _read_csv(path: Path) -> tuple[Any, Any]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        try:
+            lines = [(reader.line_num, row) for row in reader if row]
+        except csv.Error as error:
+            raise ValueError(f"this is no .csv file, line {reader.line_num}: {error}.") from error
+    if lines and not all(map(_is_number, lines[0][1][:-1])):
+        del lines[0]
+    columns = len(lines[0][1]) if lines else 0
+    for number, row in lines:
+        if len(row) != columns or columns < 2:
+            got = f"{len(row)} in line {number}"
+            raise ValueError(f"all lines must have the same number of columns between commas, 2 or more, got {got}.")
+        if wrong := [cell for cell in row[:-1] if not _is_number(cell)]:
+            raise ValueError(f"all columns but the last must be numbers, got {wrong[0]!r} in line {number}.")
+    y = [row[-1].strip() for _, row in lines]
+    return np.array([row[:-1] for _, row in lines], float), np.array(y, float) if all(map(_is_number, y)) else y
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _examples(given: Any) -> np.ndarray:
+    """Check ``x`` and return it as float64 [n, features] or [n, height, width, channels]."""
+    x: np.ndarray = np.asarray(given)
+    if x.dtype.kind not in "biuf" or x.ndim not in (2, 3, 4) or not x.size:
+        raise ValueError(
+            "x must be real numbers [n, features], [n, height, width] or [n, height, width, channels], got "
+            f"{x.dtype}{list(x.shape)}."
+        )
+    wrong = ~np.isfinite(x).all(tuple(range(1, x.ndim)))
+    if wrong.any():
+        raise ValueError(f"x must be finite, got NaN or an infinite number in example {wrong.argmax()}.")
+    return (x[..., None] if x.ndim == 3 else x).astype(float)
+
+
+def _labels(given: Any) -> np.ndarray:
+    """Check ``y`` and return its classes as int32 [n], numbered from 0 in their order."""
+    y: np.ndarray = np.asarray(given)
+    must = "y must be the class of each example [n], whole numbers or text"
+    if y.ndim != 1 or y.dtype.kind not in "biufU":
+        raise ValueError(f"{must}, got {y.dtype}{list(y.shape)}.")
+    if y.dtype.kind == "f" and (y % 1 != 0).any():
+        raise ValueError(f"{must}, got {y[(y % 1 != 0).argmax()]}; there is no training for regression.")
+    classes, labels, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(f"{must}, of 2 classes or more, got {len(classes)}.")
+    if counts.min() < 2:
+        raise ValueError(f"{must}, 2 examples or more of each class, got 1 of {classes[counts.argmin()]}.")
+    return labels.astype(np.int32)

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from tqdm import tqdm
 
@@ -10,12 +10,12 @@ _MOST_LINES = 20
 _BAR = "{desc}  epoch {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
 
 
-def show(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Iterator[dict[str, float]]:
+def show(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Generator[dict[str, float], None, None]:
     """Show each row of a run on standard output and yield it unchanged."""
     return (_bar if sys.stdout.isatty() else _lines)(label, rows, epochs)
 
 
-def _bar(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Iterator[dict[str, float]]:
+def _bar(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Generator[dict[str, float], None, None]:
     # If a terminal does not report its size, tqdm takes it for 0 and draws nothing.
     columns, lines = shutil.get_terminal_size()
     with tqdm(total=epochs, desc=label, bar_format=_BAR, file=sys.stdout, ncols=columns, nrows=lines) as bar:
@@ -25,7 +25,7 @@ def _bar(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Iterator[
             yield row
 
 
-def _lines(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Iterator[dict[str, float]]:
+def _lines(label: str, rows: Iterable[dict[str, float]], epochs: int) -> Generator[dict[str, float], None, None]:
     stride = -(-epochs // _MOST_LINES)
     for row in rows:
         if row["epoch"] % stride == 0 or row["epoch"] == epochs:

@@ -1,121 +1,122 @@
-"""The results of a run: a table on the screen, and every number in a folder, beside the curves."""
+"""The results of a run: a table on the screen, and every number in a folder, beside the pictures."""
 
+import contextlib
 import json
 import math
-import os
 import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 
 import rmsprop_optax
+from rmsprop_optax import plots
 from rmsprop_optax._columns import aligned
-from rmsprop_optax.demo import checkpoints
-from rmsprop_optax.demo.options import Choice, UsageError
 
-_AUTHOR = "python -m rmsprop_optax"
+AUTHOR = "python -m rmsprop_optax"
+"""The value of ``written_by`` in ``results.json``."""
 
-Run = Sequence[Mapping[str, Any]]
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+"""The rows of one training, one an epoch."""
+Runs: TypeAlias = Mapping[str, Mapping[int, Rows]]
+"""Name of each optimizer → seed → its rows."""
 
-
-def table(runs: Mapping[str, Run]) -> str:
-    """Return the last row of every run, and the seconds of an epoch, as aligned text."""
-    lines: list[tuple[str, ...]] = [
-        ("dialect", "train loss", "test loss", "train accuracy", "test accuracy", "s/epoch", "")
-    ]
-    for name, run in runs.items():
-        last, seconds, diverged = run[-1], seconds_per_epoch(run), diverged_in(run)
-        lines.append(
-            (
-                name,
-                *(f"{last[k]:.4g}" for k in ("train_loss", "test_loss")),
-                *(f"{last[k]:.1%}" for k in ("train_accuracy", "test_accuracy")),
-                "-" if seconds is None else f"{seconds:.3f}",
-                "" if diverged is None else f"diverged in epoch {diverged}",
-            )
-        )
-    return aligned(lines)
+_MEASURES = ("gradient", "update_ratio", "lr_median", "below_eps")
+_SIZES = ("gradient", "update_ratio", "update", "parameter")  # which every optimizer has
+_SCORES = {"train_loss": ".4g", "test_loss": ".4g", "train_accuracy": ".1%", "test_accuracy": ".1%"}
 
 
-def seconds_per_epoch(run: Run) -> float | None:
+def table(runs: Runs) -> str:
+    """Return the last row of every training, and the seconds of an epoch, as aligned text.
+
+    With several seeds, a number is their median, and the columns of the test set also have their range, in which NaN is
+    the largest number.
+    """
+    head = ("optimizer", *(key.replace("_", " ") for key in _SCORES), "s/epoch", "")
+    lines = [head, *(_line(name, list(seeds.values())) for name, seeds in runs.items())]
+    most = max(map(len, runs.values()))
+    legend = f"\nmedians of {most} seeds; in brackets from the smallest to the largest" if most > 1 else ""
+    return aligned(lines) + legend
+
+
+def _line(name: str, seeds: Sequence[Rows]) -> tuple[str, ...]:
+    cells = []
+    for key, form in _SCORES.items():
+        values = [math.inf if math.isnan(rows[-1][key]) else rows[-1][key] for rows in seeds]
+        spread = f" ({min(values):{form}} to {max(values):{form}})" if len(seeds) > 1 and key.startswith("test") else ""
+        cells.append(f"{statistics.median(values):{form}}{spread}")
+    seconds = [each for rows in seeds if (each := seconds_per_epoch(rows)) is not None]
+    diverged = [epoch for rows in seeds if (epoch := diverged_in(rows)) is not None]
+    remark = f"diverged in epoch {min(diverged)}" if diverged else ""
+    if diverged and len(seeds) > 1:
+        remark = f"{len(diverged)} of {len(seeds)} seeds diverged, the first in epoch {min(diverged)}"
+    return name, *cells, f"{statistics.median(seconds):.3f}" if seconds else "-", remark
+
+
+def seconds_per_epoch(rows: Rows) -> float | None:
     """Return the median over epochs without the first, which compiles; ``None`` for runs of one epoch."""
-    later = [row["seconds"] for row in run if row["epoch"] > 1]
+    later = [row["seconds"] for row in rows if row["epoch"] > 1]
     return statistics.median(later) if later else None
 
 
-def diverged_in(run: Run) -> int | None:
+def diverged_in(rows: Rows) -> int | None:
     """Return the first epoch with a loss that is not finite, or ``None``."""
-    return next((int(row["epoch"]) for row in run if not math.isfinite(row["train_loss"] + row["test_loss"])), None)
+    return next((int(row["epoch"]) for row in rows if not math.isfinite(row["train_loss"] + row["test_loss"])), None)
 
 
-def pictures(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Return the paths of the pictures: the curves of all dialects, and for each dialect its layers and its rates."""
+def pictures(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Return the paths of all pictures: the curves, and of each optimizer its layers and its rates."""
     own = [f"{kind}-{name}" for name in names for kind in ("layers", "rates")]
-    return {name: folder / f"{name}.png" for name in ("curves", *own)}
+    return [folder / f"{name}.png" for name in ("curves", *own)]
 
 
-def claim(folder: Path, names: Iterable[str]) -> None:
-    """Make the folder, or check that the results of these dialects overwrite no file of another program.
+def draw(folder: Path, runs: Runs, *, title: str) -> None:
+    """Draw the curves with a band over seeds; of each optimizer its layers and its effective learning rates.
 
-    Raises:
-      UsageError: the folder cannot be written to, or has such a file.
+    The layers and the rates are those of the first seed. An optimizer without effective learning rates has no picture
+    of them, and an optimizer without a finished epoch has neither.
+
+    Args:
+      folder: an existing folder.
+      runs: at least one, each with a row.
+      title: the title of the curves.
     """
-    results = folder / "results.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        ours = results.exists() and _is_ours(results)
-    except OSError as error:
-        raise UsageError(f"--out {folder}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"--out {folder}: the folder cannot be written to.")
-    there = [path.name for path in (results, *pictures(folder, names).values()) if path.exists()]
-    if there and not ours:
-        raise UsageError(f"--out {folder}: there is a {there[0]} that this program did not write; name another folder.")
+    curves = {name: [*seeds.values()] for name, seeds in runs.items()}
+    figures = {"curves": plots.curves(curves, title=title)}
+    for name, seeds in runs.items():
+        seed, rows = next(iter(seeds.items()))
+        label = name if len(seeds) == 1 else f"{name}, seed {seed}"
+        rates = [{"step": row["step"], **row["rates"]} for row in rows if "rates" in row]
+        if len(rows) > 1:
+            figures[f"layers-{name}"] = plots.layers(
+                rows[1:],
+                title=f"{label}: measures of each layer at the last measured step of every epoch",
+                measures=_MEASURES if rates else _SIZES,
+            )
+        if rates:
+            title = f"{label}: effective learning rates of single weights after every epoch"
+            figures[f"rates-{name}"] = plots.rates(rates, title=title)
+    for name, figure in figures.items():
+        with _complete(folder / f"{name}.png") as path:
+            figure.savefig(path, dpi=150, format="png")
 
 
-def claim_checkpoints(folder: Path, run: Mapping[str, Any], *, epochs: int, resume: bool) -> None:
-    """Make the folder, or check that this run can continue from the checkpoints in it.
-
-    Raises:
-      UsageError: it cannot; the message gives the reason.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        before = None if checkpoints.last(folder) is None else checkpoints.position(folder)
-    except OSError as error:
-        raise UsageError(f"--checkpoint {folder}: {error.strerror}.") from error
-    except checkpoints.CheckpointError as error:
-        raise UsageError(f"--checkpoint: {error}") from error
-    if before is None:
-        return
-    if not resume:
-        raise UsageError(f"--checkpoint {folder}: it holds a run; --resume goes on with it, or name another folder.")
-    there, done = before["run"], len(before["rows"]) - 1
-    other = [f"{key} {there.get(key)}, not {value}" for key, value in run.items() if there.get(key) != value]
-    if other:
-        raise UsageError(f"--checkpoint {folder}: it holds a run with {', '.join(other)}; name another folder.")
-    if done > epochs:
-        raise UsageError(f"--epochs {epochs}: there are {done} in {folder} already.")
-
-
-def _is_ours(results: Path) -> bool:
-    try:
-        return bool(json.loads(results.read_bytes())["written_by"] == _AUTHOR)
-    except (ValueError, TypeError, KeyError):
-        return False
-
-
-def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice], runs: Mapping[str, Run]) -> None:
-    """Write every epoch of every run as JSON, with the arguments and versions that repeat the run.
+def write(path: Path, arguments: Mapping[str, Any], optimizers: Mapping[str, Mapping[str, Any]], runs: Runs) -> None:
+    """Write every epoch of every training as JSON, with the arguments and versions that repeat the run.
 
     The rates of entries are left out. A number that is not finite is ``null``.
+
+    Args:
+      path: the file.
+      arguments: of the command line.
+      optimizers: name → arguments of the optimizer.
+      runs: the rows.
     """
     results = {
-        "written_by": _AUTHOR,
+        "written_by": AUTHOR,
         "arguments": arguments,
         "versions": {
             "rmsprop_optax": rmsprop_optax.__version__,
@@ -125,13 +126,38 @@ def write(path: Path, arguments: Mapping[str, Any], choices: Mapping[str, Choice
         "device": jax.devices()[0].device_kind,
         "runs": {
             name: {
-                "arguments": choices[name].arguments,
-                "seconds_per_epoch": seconds_per_epoch(run),
-                "diverged_in_epoch": diverged_in(run),
-                "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items() if k != "rates"} for row in run],
+                "arguments": {k: v if _is_json(v) else str(v) for k, v in optimizers[name].items()},
+                "seeds": [{"seed": seed, **_numbers(rows)} for seed, rows in seeds.items()],
             }
-            for name, run in runs.items()
+            for name, seeds in runs.items()
         },
     }
     text = json.dumps(results, indent=2, allow_nan=False, default=str)
-    path.write_text(text + "\n", encoding="utf-8")
+    with _complete(path) as unfinished:
+        unfinished.write_text(text + "\n", encoding="utf-8")
+
+
+def _is_json(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _numbers(rows: Rows) -> dict[str, Any]:
+    return {
+        "seconds_per_epoch": seconds_per_epoch(rows),
+        "diverged_in_epoch": diverged_in(rows),
+        "epochs": [{k: v if math.isfinite(v) else None for k, v in row.items() if k != "rates"} for row in rows],
+    }
+
+
+@contextlib.contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A temporary path whose file replaces that of ``path`` once it is written; an error leaves ``path`` unchanged."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:  # that of a write has no name
+        error.filename = str(path)
+        raise
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Write a run from another framework's file as an Orbax checkpoint: ``python -m rmsprop_optax convert``."""
+"""Write a run from another framework's file as an Orbax checkpoint: ``rmsprop-optax convert``."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """What a step of RMSprop costs on TPUs: bytes of state, bytes moved, kernels, collectives, and a lower bound of time.
 
-``python -m rmsprop_optax plan`` prints the table. The sizes of the arrays give the bytes. With libtpu installed the
+``rmsprop-optax plan`` prints the table. The sizes of the arrays give the bytes. With libtpu installed the
 TPU's own compiler compiles the update, on any machine, and gives the rest. Nothing is executed.
 
 ========== =============================================================

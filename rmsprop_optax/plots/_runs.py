@@ -47,7 +47,7 @@ def curves(
         axes.set_yscale("log", nonpositive="mask")
         _axes.dress(axes, title=name, xlabel="epoch", ylabel="cross-entropy (nats)")
     test.sharey(train)
-    _axes.dress(accuracy, title="test accuracy", xlabel="epoch", ylabel="images recognised (%)", ylim=(0, 1))
+    _axes.dress(accuracy, title="test accuracy", xlabel="epoch", ylabel="correct (%)", ylim=(0, 1))
     accuracy.set_yscale("function", functions=(_spread, _gather))
     accuracy.set_yticks(_ACCURACIES)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=None))

@@ -1,4 +1,4 @@
-"""The command ``plan``: its options, and what it prints."""
+"""``plan``: what a step of RMSprop costs on TPUs."""
 
 import argparse
 import contextlib
@@ -6,11 +6,10 @@ import importlib.util
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
-from rmsprop_optax.demo.options import UsageError
+from rmsprop_optax.cli._parser import typed, usage_errors
 from rmsprop_optax.plan.arithmetic import Compile, plan
 from rmsprop_optax.plan.chips import CHIPS, Topology, topology_of
 from rmsprop_optax.plan.compiler import Compiler
@@ -19,20 +18,23 @@ from rmsprop_optax.plan.step import SHARDINGS, Step
 from rmsprop_optax.plan.table import markdown, text
 from rmsprop_optax.storage import FORMATS
 
-T = TypeVar("T")
-
-HELP = "bytes of state, bytes moved, kernels and collectives of a step on TPUs"
-DESCRIPTION = """Print what a step of RMSprop costs on TPUs: bytes of state, bytes moved, kernels, collectives, and a
-lower bound of its time. With libtpu installed the update is compiled for the TPUs; otherwise the numbers are
-arithmetic. No TPU is needed or used."""
+HELP = "print the cost of a step on TPUs: bytes of state, bytes moved, kernels, collectives, time"
+_DESCRIPTION = """Print the cost of a step of RMSprop on TPUs: bytes of state, bytes moved,
+kernels, collectives, and a lower bound of its time. With libtpu installed the
+update is compiled for the TPUs; otherwise the numbers are arithmetic. No TPU is
+needed or used."""
+_EXAMPLES = """examples:
+  %(prog)s --params 1.3B --topology v5e-16
+  %(prog)s --shapes model.json --topology v5p:2x2x4 --sharding zero1"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``plan``."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument(
         "--params",
-        type=_typed(parse_count),
+        type=typed(parse_count),
         metavar="NUMBER",
         help="a transformer of about this size: 1.3B, 350M, 3e9",
     )
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--topology",
-        type=_typed(topology_of),
+        type=typed(topology_of),
         required=True,
         metavar="NAME",
         help="the chips: v5e:4x4, v5p:2x2x4, or Google Cloud's v5e-16, v5litepod-16, v5p-32; "
@@ -82,34 +84,17 @@ def run(args: argparse.Namespace) -> None:
     """
     names = ("dtype", "storage", "sharding", "momentum", "momentum_storage", "centered", "remainder")
     options = {name: getattr(args, name) for name in names}
-    try:
+    compiler_failed = "the TPU compiler failed; --no-compile does without it. It says: "
+    with usage_errors(OSError, ValueError), usage_errors(RuntimeError, about=compiler_failed):
         arrays = _read(args.shapes) if args.shapes else transformer(args.params, args.topology.devices)
         with _compiler(args, arrays) as compiler:
             found = plan(arrays, args.topology, **options, compiler=compiler)
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from error
-    except RuntimeError as error:
-        raise UsageError(f"the TPU compiler failed; --no-compile does without it. It says: {error}") from error
     print(json.dumps(found, indent=2) if args.json else markdown(found) if args.markdown else text(found))
 
 
-def _typed(read: Callable[[str], T]) -> Callable[[str], T]:
-    """Make ``read`` a type of argparse, which hides the message of a ValueError."""
-
-    def typed(word: str) -> T:
-        try:
-            return read(word)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return typed
-
-
 def _read(path: Path) -> Counter[Shape]:
-    try:
+    with usage_errors(RecursionError, ValueError, about=f"--shapes {path}: "):
         return arrays_of(json.loads(path.read_text()))
-    except (RecursionError, ValueError) as error:
-        raise ValueError(f"--shapes {path}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -1,0 +1,52 @@
+"""Docstrings and tables as plain text for a terminal."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+
+_WIDTH = 116
+MATH = ".. math::\n"
+
+
+def page(module: str, constructor: Callable[..., object], rule: str, facts: Iterable[str]) -> str:
+    """The call of a constructor with its defaults, its rule, its arguments, and lines of facts."""
+    signature = inspect.signature(constructor)
+    bare = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    arguments = signature.replace(parameters=bare, return_annotation=signature.empty)
+    call = f"{module}.{constructor.__name__}{arguments}"
+    return "\n\n".join([fill(call), plain(rule), plain(sections(constructor)[1]), *map(fill, facts)])
+
+
+def sections(constructor: Callable[..., object]) -> tuple[str, str]:
+    """Of a docstring the rule, and the entries of the arguments."""
+    rule, _, arguments = (inspect.getdoc(constructor) or "").partition("\n\nArgs:\n")
+    return rule, arguments.partition("\n\nReturns:")[0]
+
+
+def plain(docstring: str) -> str:
+    """A docstring as plain text: without roles, literals and LaTeX commands."""
+    docstring = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", lambda m: m[1] or m[2], docstring)
+    inner = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+    text = docstring.replace(MATH, "").replace("&", "").replace("\\\\\n", "\n").replace(r"\_", "_")
+    text = re.sub(r"\\sqrt" + inner, lambda m: f"√{m[1]}" if re.fullmatch(r"\w+", m[1]) else f"√({m[1]})", text)
+    text = re.sub(r"\\frac" + inner * 2, r"\1/(\2)", text)
+    text = re.sub(r"\\text" + inner, r"\1", text)
+    for command, sign in (("cdot", "·"), ("leftarrow", "←"), ("pm", "±"), ("qquad", " "), ("quad", " "), ("", "")):
+        text = text.replace(f"\\{command}", sign)
+    return re.sub(r" +\n", "\n", text)
+
+
+def item(text: str) -> str:
+    """An indented line, filled."""
+    return textwrap.indent(fill(text), "  ")
+
+
+def fill(text: str, indent: str = "  ") -> str:
+    """Lines that fit a terminal; all but the first are indented."""
+    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def number(value: object) -> str:
+    """A number with four digits; everything else as Python writes it."""
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,137 @@
+"""``convert``: a run of another framework becomes an Orbax checkpoint."""
+
+import argparse
+import importlib
+import json
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rmsprop_optax.cli._parser import UsageError, dialect, require, usage_errors
+from rmsprop_optax.storage import FORMATS
+
+HELP = "turn a run of PyTorch, timm or Keras into an Orbax checkpoint"
+_DESCRIPTION = """Read a checkpoint of another framework, print its contents, and write
+parameters, optimizer state and step as an Orbax checkpoint. No code in the file
+runs."""
+_EXAMPLES = """examples:
+  %(prog)s run.pt --to converted/ --layout my_layout.py:to_flax
+  %(prog)s run.keras --to converted/ --names names.txt
+
+my_layout.py has a function that makes the tree of parameters:
+  def to_flax(arrays):  # {name: array}
+      return {"Dense_0": {"kernel": arrays["fc.weight"].T}}"""
+_RESTORE = """{to} holds {parts}. Restore it with the parameters `params` and the optimizer `tx` of your program:
+  import jax, orbax.checkpoint
+  checkpointer = orbax.checkpoint.StandardCheckpointer()
+  saved = checkpointer.restore({path!r})  # with dicts and lists for the state of the optimizer
+  like = saved | {{"params": params, "opt_state": jax.eval_shape(tx.init, params)}}
+  restored = checkpointer.restore({path!r}, like)"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``convert``."""
+    parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
+    parser.add_argument("file", type=Path, help=".pt, .pth, .safetensors, .keras or .weights.h5")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the checkpoint, a new folder")
+    parser.add_argument(
+        "--layout",
+        metavar="MODULE:FUNCTION",
+        help="the function that makes the tree of parameters from {name: array}; module:function or file.py:function "
+        "(default: names and layouts stay)",
+    )
+    parser.add_argument(
+        "--names",
+        type=Path,
+        metavar="FILE",
+        help="the names of the parameters in the optimizer's order, one a line; for Keras, the paths of the weights in "
+        "the file",
+    )
+    parser.add_argument(
+        "--dialect", type=dialect, metavar="NAME", help="whose optimizer it is, if the file does not tell"
+    )
+    parser.add_argument(
+        "--optimizer", metavar="KEYS", help="the place of the optimizer in the file, if there are several: a.b.0"
+    )
+    parser.add_argument(
+        "--model", metavar="KEYS", help="the place of the model in the file, if there are several: a.b.0"
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ARGUMENT=VALUE",
+        help="hyperparameters that a Keras file does not have: momentum=0.9 centered=true",
+    )
+    signed = [name for name, form in FORMATS.items() if form.signed]
+    for option, choices, of in (
+        ("--storage", list(FORMATS), "the mean square"),
+        ("--momentum-storage", signed, "the momentum buffer"),
+    ):
+        parser.add_argument(option, choices=choices, help=f"format of {of} (default: that of the arithmetic)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Convert the file, and print its contents.
+
+    Raises:
+      UsageError: the file, the layout or an option is wrong, or the folder exists.
+    """
+    require("orbax.checkpoint", "tqdm", extra="interop")
+    from tqdm import tqdm
+
+    from rmsprop_optax.interop import convert
+
+    with usage_errors(OSError, TypeError, ValueError, ImportError):
+        convert.claimed(args.to, overwrite=args.overwrite)
+        found = convert.read(
+            args.file,
+            names=_names(args.names),
+            convert=_function(args.layout),
+            dialect=args.dialect,
+            optimizer=args.optimizer,
+            model=args.model,
+            config=_config(args.set),
+        )
+        print(convert.report(found))
+        formats = {"storage": args.storage, "momentum_storage": args.momentum_storage}
+        total = convert.nbytes(found)
+        with tqdm(total=total, unit="B", unit_scale=True, desc="converted ", disable=None, leave=False) as bar:
+            tree = convert.save(args.to, found, **formats, overwrite=args.overwrite, progress=bar.update)
+    print("\n" + _RESTORE.format(to=args.to, parts=", ".join(tree), path=str(args.to.absolute())))
+
+
+def _names(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    return [name.strip() for name in path.read_text().split("\n") if name.strip()]
+
+
+def _function(name: str | None) -> Callable[[dict[str, Any]], Any]:
+    """The function that ``module:function`` or ``file.py:function`` names."""
+    if name is None:
+        return dict
+    module, _, function = name.rpartition(":")
+    if "" not in sys.path:
+        sys.path.append("")  # the current folder, which a console script does not search
+    try:
+        found = runpy.run_path(module) if module.endswith(".py") else vars(importlib.import_module(module))
+        convert: Callable[[dict[str, Any]], Any] = found[function]
+    except (ImportError, KeyError, OSError, ValueError) as error:
+        raise UsageError(f"--layout {name}: must be module:function or file.py:function, got {error!r}") from error
+    return convert
+
+
+def _config(settings: Sequence[str]) -> dict[str, Any] | None:
+    config = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        try:
+            config[name] = json.loads(value)
+        except ValueError as error:
+            raise UsageError(f"--set {setting}: write argument=value, the value in JSON: 0.9, true, null.") from error
+    return config or None
