@@ -186,6 +186,13 @@ def decoded(stored: jax.Array) -> jax.Array:
     return _format(stored).decode(stored)
 
 
+def top(like: Any) -> float:
+    """The largest number in the format of ``like``; call this inside ``jax.enable_x64(True)``."""
+    if str(like.dtype) not in FORMATS:
+        return float(jnp.finfo(like.dtype).max)
+    return float(decoded(nearest(jnp.asarray(np.finfo(np.float64).max), like)))
+
+
 def nearest(x: jax.Array, like: Any) -> jax.Array:
     """``x`` rounded to the nearest number in the format of ``like``."""
     return _format(like).encode(x, _NEAREST).astype(like.dtype)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rmsprop_optax import _nnx
 from rmsprop_optax._columns import aligned
 from rmsprop_optax._paths import named, nodes
 from rmsprop_optax._probe import HUGE, TINY, mean_squares, probe, rates_at, sample, samples
@@ -130,7 +131,7 @@ def scalars(state: optax.OptState) -> dict[str, float]:
     """Return the measures as a flat dict of numbers, for loggers such as TensorBoard, W&B or clu.
 
     Args:
-      state: a tree with a :class:`MeasuredState`, such as a ``TrainState`` or an ``nnx.Optimizer``.
+      state: a tree with a :class:`MeasuredState`, such as a ``TrainState``, an ``nnx.Optimizer`` or its ``nnx.state``.
 
     Returns:
       ``step``, and a number for each measure and array under ``"gradient/encoder/kernel"`` and so on: the fields of
@@ -147,7 +148,7 @@ def scalars(state: optax.OptState) -> dict[str, float]:
       >>> found["step"], round(found["update_ratio/w"], 3)
       (1, 0.316)
     """
-    states = nodes(state, MeasuredState)
+    states = nodes(_nnx.typed(state, MeasuredState, Layer), MeasuredState)
     if not states:
         raise ValueError("the state must hold a MeasuredState, got one without: wrap the optimizer, measured(tx).")
     found: dict[str, float] = {"step": int(jax.tree.leaves(states[0].step)[0])}
@@ -231,7 +232,7 @@ def report(state: optax.OptState) -> str:
     """Return the measures as a table for a terminal, one line for each array.
 
     Args:
-      state: a tree with a :class:`MeasuredState`, such as a ``TrainState`` or an ``nnx.Optimizer``.
+      state: a tree with a :class:`MeasuredState`, such as a ``TrainState``, an ``nnx.Optimizer`` or its ``nnx.state``.
 
     Returns:
       Root mean squares of gradient, update and parameter; the ratio of update and parameter; the learning rate and the

@@ -15,7 +15,7 @@ LAYERS = (
     ("_types", "_bits", "_columns", "_docs"),
     ("_numbers",),
     ("_arguments", "_complex"),
-    ("_paths", "_tree", "_formats"),
+    ("_paths", "_tree", "_formats", "_nnx"),
     ("_scale", "_momentum", "_decay", "_gains", "_rmsprop"),
     ("storage", "bfloat16", "experimental", "sharding", "scaling"),
     ("dialects",),

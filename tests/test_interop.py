@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,10 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax import dialects, interop, rmsprop, with_remainder
+from rmsprop_optax._paths import named
 from rmsprop_optax.dialects import TABLE
 from rmsprop_optax.interop import Slots, layout, slots
+from rmsprop_optax.measure import measured, scalars
 
 PARAMS = {"dense": {"kernel": jnp.ones((4, 3)), "bias": jnp.zeros(3)}, "out": [jnp.float32(2.0), jnp.ones((2, 2, 2))]}
 RATE = optax.linear_schedule(0.1, 0.01, 100)
@@ -125,6 +129,147 @@ def test_a_variance_far_below_the_squared_mean_survives(ratio):
     same(written, state)
 
 
+def filled(tx, params):
+    """A state of ``tx`` after 5 steps, with other numbers in each array."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: jnp.asarray(rng.uniform(0.5, 2, x.shape), x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else x + 5,
+        tx.init(params),
+    )
+
+
+def variants():
+    """Every dialect, with and without a schedule, a momentum and centering."""
+    for name, row in TABLE.items():
+        parameters = inspect.signature(row.constructor).parameters
+        required = {p.name for p in parameters.values() if p.default is p.empty}
+        own, centered = row.arguments, "centred" if "centred" in parameters else "centered"
+        options = [{}] + [{own.momentum: 0.9}] * bool(own.momentum)
+        options += [o | {centered: True} for o in options if row.centered == "option"]
+        options += [o | {"step_adapt": 0.1} for o in options if "step_adapt" in parameters]
+        for option in options:
+            yield name, dict.fromkeys(required, 0.1) | option
+            if own.learning_rate:
+                yield name, dict.fromkeys(required, 0.1) | option | {own.learning_rate: RATE}
+
+
+def test_the_state_of_every_dialect_is_the_same_after_a_round_trip():
+    params = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
+    found = list(variants())
+    assert {name for name, _ in found} == TABLE.keys()
+    for name, options in found:
+        tx = TABLE[name].constructor(**options)
+        state = filled(tx, params)
+        for new in (interop.write(tx.init(params), interop.read(state)), interop.transfer(state, tx.init(params))):
+            jax.tree.map(functools.partial(np.testing.assert_array_equal, err_msg=f"{name} {options}"), new, state)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_climin_keeps_its_last_step_and_its_gains(dtype):
+    params = {"w": jnp.ones((2, 3), dtype), "b": jnp.ones(3, dtype)}
+    tx = dialects.climin(RATE, momentum=0.9, step_adapt=0.1)
+    _, state = trained(tx, params, stop=5)
+    found = interop.read(state)
+    assert (found.count, found.lr_in_momentum) == (5, True)
+    assert {x.dtype for x in jax.tree.leaves((found.momentum, found.gain))} == {jnp.dtype(dtype)}
+    same(interop.write(tx.init(params), found), state)
+    # Other options start without gains, and the buffer stays.
+    plain = dialects.climin(RATE, momentum=0.9)
+    if dtype == "float32":
+        same(optax.tree.get(interop.transfer(state, plain.init(params)), "trace"), found.momentum)
+        back = interop.transfer(trained(plain, params)[1], tx.init(params))
+        assert all((gain == 1).all() for gain in jax.tree.leaves(optax.tree.get(back, "gain")))
+    with pytest.raises(ValueError, match="a gain of b, w that the state has no place for"):
+        interop.write(plain.init(jax.tree.map(jnp.real, params)), found._replace(momentum=found.mean_square))
+
+
+NNX_OPTIONS = {
+    "plain": lambda: rmsprop(0.1),
+    "momentum": lambda: rmsprop(RATE, momentum=0.9),
+    "after": lambda: rmsprop(RATE, momentum=0.9, lr_in_momentum=False),
+    "centered": lambda: rmsprop(RATE, centered=True, momentum=0.9, weight_decay=RATE),
+    "uint8": lambda: rmsprop(RATE, storage="uint8", momentum=0.9, momentum_storage="bfloat16"),
+    "bare": lambda: optax.chain(optax.clip(1.0), rmsprop(RATE, momentum=0.9)),
+    "adapted": lambda: dialects.climin(RATE, step_adapt=0.1),
+    "injected": lambda: optax.inject_hyperparams(rmsprop)(RATE, momentum=0.9),
+    "MultiSteps": lambda: optax.MultiSteps(rmsprop(RATE, momentum=0.9), 2),
+    "partition": lambda: optax.partition(
+        {"a": rmsprop(RATE, momentum=0.9), "b": rmsprop(0.1, momentum=0.9)},
+        lambda params: jax.tree.map_with_path(lambda path, _: "a" if "bias" in str(path) else "b", params),
+    ),
+    "measured": lambda: measured(rmsprop(RATE, momentum=0.9)),
+}
+
+
+def nnx_run(tx, steps=2):
+    model = nnx.Sequential(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.LayerNorm(4, rngs=nnx.Rngs(0)))
+    optimizer = nnx.Optimizer(model, tx=tx, wrt=nnx.Param)
+    for step in range(steps):
+        with jax.numpy_dtype_promotion("standard"):  # optax's own transformations need it
+            optimizer.update(model, gradients(nnx.state(model, nnx.Param), step))
+    return optimizer
+
+
+@pytest.mark.parametrize("options", NNX_OPTIONS)
+def test_the_state_of_an_nnx_optimizer(options):
+    tx = NNX_OPTIONS[options]()
+    optimizer, fresh = nnx_run(tx), nnx_run(tx, 0)
+    whole = interop.read(optimizer)
+    assert whole.count == (1 if options == "MultiSteps" else 2)
+    states = {"state": nnx.state(optimizer), "split": nnx.split(optimizer)[1]}
+    states["pure"] = nnx.to_pure_dict(states["state"])
+    for name, state in states.items():
+        found = interop.read(state)
+        for slot in ("mean_square", "mean", "momentum", "gain"):
+            same(*(dict(sorted(named(getattr(s, slot)).items())) for s in (found, whole)))
+        assert (found.count, found.lr_in_momentum) == (whole.count, whole.lr_in_momentum), name
+    like = nnx.state(fresh)
+    before = jax.tree.map(jnp.copy, like)
+    for new in (interop.write(like, whole), interop.transfer(states["split"], like)):
+        assert jax.tree.structure(new) == jax.tree.structure(like)
+        assert isinstance(new, nnx.State)
+        places = nodes_of_slots(new)
+        same(places, nodes_of_slots(states["state"]))
+        assert places
+    same(like, before)
+
+
+def nodes_of_slots(state):
+    """The leaves of a State that slots hold, by path."""
+    leaves = {jax.tree_util.keystr(path): x for path, x in jax.tree.leaves_with_path(state)}
+    return {p: x for p, x in leaves.items() if any(f"'{key}'" in p for key in ("nu", "mu", "trace", "gain"))}
+
+
+def test_an_nnx_optimizer_is_changed_in_place():
+    tx = rmsprop(RATE, momentum=0.9)
+    optimizer = nnx_run(tx)
+    for write in (interop.write, lambda like, found: interop.transfer(optimizer, like)):
+        fresh = nnx_run(tx, 0)
+        assert write(fresh, interop.read(optimizer)) is fresh
+        same(jax.tree.leaves(fresh), jax.tree.leaves(optimizer))
+        assert int(fresh.step[...]) == 2
+    # A misfit changes nothing.
+    fresh = nnx_run(tx, 0)
+    with pytest.raises(ValueError, match="no momentum"):
+        interop.write(fresh, interop.read(optimizer)._replace(momentum=None))
+    same(jax.tree.leaves(fresh), jax.tree.leaves(nnx_run(tx, 0)))
+
+
+def test_the_measures_of_an_nnx_state():
+    optimizer = nnx_run(measured(rmsprop(0.1)))
+    expected = scalars(optimizer)
+    assert expected["step"] == 2
+    assert scalars(nnx.state(optimizer)) == scalars(nnx.to_pure_dict(nnx.split(optimizer)[1])) == expected
+
+
+def test_flax_is_not_imported():
+    command = (
+        "import sys, jax.numpy as jnp, rmsprop_optax as r; from rmsprop_optax import interop;"
+        "s = r.rmsprop(0.1).init({'w': jnp.ones(2)}); interop.transfer(s, s); assert 'flax' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", command], check=True)
+
+
 def test_flax_optimizers_as_a_whole():
     model = nnx.Sequential(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.LayerNorm(4, rngs=nnx.Rngs(0)))
     new = functools.partial(nnx.Optimizer, tx=rmsprop(RATE, momentum=0.9), wrt=nnx.Param)
@@ -139,7 +284,7 @@ def test_flax_optimizers_as_a_whole():
     # Names count and not containers: a plain dict has the same leaves.
     plain = jax.tree.map(np.abs, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
     again = interop.write(new(model), Slots(plain, None, plain, 3))
-    same(interop.named(interop.read(again).momentum), interop.named(plain))
+    same(named(interop.read(again).momentum), named(plain))
 
 
 def test_train_state_as_a_whole():
@@ -222,6 +367,93 @@ def test_what_does_not_fit_is_named(case):
     like = rmsprop(0.1, centered=True, momentum=0.9).init({"w": jnp.zeros((2, 3)), "b": jnp.zeros(3)})
     with pytest.raises(ValueError, match=message):
         interop.write(like, given, **arguments)
+
+
+HUGE, INF, NAN = np.float64(1e300), np.inf, np.nan
+VALUES = {
+    "infinite": ({}, {"mean_square": INF}, "a mean_square of w with inf for float32.*repair='largest'"),
+    "NaN": ({}, {"mean_square": NAN}, "a mean_square of w with nan for float32"),
+    "below": ({}, {"mean_square": -INF}, "a mean_square of w with negative entries, -inf"),
+    "mean": ({"centered": True}, {"mean": NAN}, "a mean of w with nan"),
+    "infinite mean": ({"centered": True}, {"mean": -INF}, "a mean of w with -inf"),
+    "momentum": ({"momentum": 0.9}, {"momentum": INF}, "a momentum of w with inf"),
+    "a large mean square": ({}, {"mean_square": HUGE}, r"with 1e\+300 for float32 up to 3.40282e\+38"),
+    "a large variance": ({"centered": True}, {"mean_square": HUGE}, r"a mean_square of w with 1e\+300"),
+    "a large mean": ({"centered": True}, {"mean": HUGE, "mean_square": HUGE}, r"a mean of w with 1e\+300"),
+    "a large momentum": ({"momentum": 0.9}, {"momentum": -HUGE}, r"a momentum of w with -1e\+300"),
+    "uint8": ({"storage": "uint8"}, {"mean_square": 1e9}, r"with 1e\+09 for uint8 up to 12288"),
+    "bfloat16": ({"storage": "bfloat16"}, {"mean_square": 3.4e38}, r"with 3.4e\+38 for bfloat16 up to"),
+    "2**31": ({}, {"count": 2**31}, "must be a whole number of steps from 0 to 2147483647, got 2147483648"),
+    "2**40": ({}, {"count": np.int64(2**40)}, "got 1099511627776"),
+    "count NaN": ({}, {"count": NAN}, "got nan: set it with"),
+    "count inf": ({}, {"count": INF}, "got inf"),
+    "not whole": ({}, {"count": np.float32(2.7)}, "got 2.7"),
+    "negative": ({}, {"count": -1}, "got -1"),
+    "no number": ({}, {"count": "5,"}, "got 5,"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_numbers_that_no_optimizer_has_are_refused(case):
+    options, changed, message = VALUES[case]
+    tx = rmsprop(RATE, **options)
+    params = {"b": jnp.zeros(2), "w": jnp.zeros(2)}
+    good = {slot: {"b": np.ones(2), "w": np.ones(2)} for slot in ("mean_square", *options) if slot in Slots._fields}
+    good |= {"mean": {"b": np.ones(2), "w": np.ones(2)}} if "centered" in options else {}
+    arrays = {slot: {"b": np.ones(2), "w": np.array([1.0, x])} for slot, x in changed.items() if slot != "count"}
+    given = Slots(**good | arrays, count=changed.get("count", 5.0))
+    for cast in (np.asarray, jnp.asarray):
+        if case in ("a large mean square", "a large variance", "a large mean", "a large momentum", "bfloat16"):
+            cast = np.asarray  # JAX's arrays are in float32 here
+        with pytest.raises(ValueError, match=message):
+            interop.write(tx.init(params), given._replace(mean_square=jax.tree.map(cast, given.mean_square)))
+    fine = interop.write(tx.init(params), given._replace(**good, count=5.0))
+    assert interop.read(fine).count == 5
+
+
+def test_numbers_at_the_ends_are_taken():
+    top = np.finfo(np.float32).max
+    for options, most in (({}, top), ({"storage": "uint8"}, 12288), ({"momentum": 0.9}, top)):
+        momentum = {"w": np.float32([-top, 0, top])} if "momentum" in options else None
+        given = Slots({"w": np.float32([0, 1, most])}, None, momentum, 2**31 - 1)
+        found = interop.read(interop.write(rmsprop(RATE, **options).init({"w": jnp.zeros(3)}), given))
+        same((found.mean_square, found.momentum, found.count), (given.mean_square, given.momentum, 2**31 - 1))
+    # A mean square above the top of the format has a place if its variance has.
+    given = Slots({"w": np.array([1e40])}, {"w": np.array([1e20])}, count=1)
+    assert interop.read(interop.write(rmsprop(0.1, centered=True).init({"w": jnp.zeros(1)}), given)).mean[
+        "w"
+    ] == np.float32(1e20)
+
+
+def test_float16_of_optax_is_not_overflowed():
+    like = optax.rmsprop(0.1).init({"w": jnp.zeros(1, jnp.float16)})
+    with pytest.raises(ValueError, match="mean_square of w must fit into float16, got numbers above 65504"):
+        interop.optax.write(like, Slots({"w": np.array([1e5])}))
+
+
+@pytest.mark.parametrize("options", [{}, {"storage": "bfloat16"}, {"centered": True}, {"storage": "uint8"}])
+def test_an_overflowed_mean_square_of_optax_can_be_repaired(options):
+    theirs, ours = optax.rmsprop(0.1), rmsprop(0.1, **options)
+    params = {"w": jnp.ones(2)}
+    _, state = theirs.update({"w": jnp.array([1e30, 1.0])}, theirs.init(params))
+    found = interop.optax.read(state)._replace(mean={"w": jnp.zeros(2)} if "centered" in options else None)
+    assert found.mean_square["w"][0] == np.inf
+    with pytest.raises(ValueError, match="a mean_square of w with inf"):
+        interop.write(ours.init(params), found)
+    state = interop.write(ours.init(params), found, repair="largest")
+    for other in ({"repair": "smallest"}, {"repair": True}):
+        with pytest.raises(ValueError, match="repair must be None or 'largest'"):
+            interop.write(ours.init(params), found, **other)
+    update = jax.jit(ours.update)
+    if options == {"storage": "uint8"}:
+        assert interop.read(state).mean_square["w"][0] == 12288
+    for _ in range(100):
+        updates, state = update({"w": jnp.ones(2)}, state, params)
+        assert abs(updates["w"][0]) < 1e-15 or options == {"storage": "uint8"}
+        assert abs(updates["w"][1]) > 0.01 or options == {"centered": True}
+    bad = found._replace(mean_square={"w": np.array([np.nan, 1])})
+    with pytest.raises(ValueError, match="a mean_square of w with nan"):
+        interop.write(ours.init(params), bad, repair="largest")
 
 
 def test_more_slots_than_places():

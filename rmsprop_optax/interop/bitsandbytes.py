@@ -78,7 +78,7 @@ def read(
       >>> state = {0: {"step": 5, "state1": np.array([4.0])}}
       >>> group = {"params": [0], "lr": 0.01, "betas": (0.99, 0), "eps": 1e-8, "weight_decay": 0}
       >>> read({"state": state, "param_groups": [group]}, ["fc.weight"])
-      Slots(mean_square={'fc.weight': array([4.])}, mean=None, momentum=None, count=5, lr_in_momentum=None)
+      Slots(mean_square={'fc.weight': array([4.])}, mean=None, momentum=None, count=5, lr_in_momentum=None, gain=None)
     """
     return pytorch.read(to_pytorch(state_dict), names, convert, initial_scale=initial_scale)
 

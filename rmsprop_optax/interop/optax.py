@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax as _optax
 
 from rmsprop_optax import _numbers
 from rmsprop_optax._momentum import MomentumState
-from rmsprop_optax._paths import nodes
+from rmsprop_optax._paths import name_of, nodes
 from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._types import Tree
 from rmsprop_optax.interop import slots as _slots
@@ -184,20 +185,29 @@ def _theirs(ours: Any, like: Any, decay: Any, count: Any) -> Any:
     """A state of optax with the numbers of a state of this package."""
     sign, weight = _sign(like), _weight(decay, count)
 
-    def cast(function: Callable[..., Any], olds: Tree, *news: Tree) -> Tree:
-        return jax.tree.map(lambda old, *x: function(*x).astype(old.dtype), olds, *news)
+    def cast(slot: str, function: Callable[..., Any], olds: Tree, *news: Tree) -> Tree:
+        def leaf(path: Any, old: Any, *x: Any) -> Any:
+            new = function(*x).astype(old.dtype)
+            if not np.isfinite(new).all():  # the numbers were checked against float64
+                raise ValueError(
+                    f"the {slot} of {name_of(path)} must fit into {old.dtype}, got numbers above "
+                    f"{jnp.finfo(old.dtype).max:g}: create the state from parameters in a wider dtype."
+                )
+            return new
+
+        return jax.tree.map_with_path(leaf, olds, *news)
 
     def moments(old: Any, new: Any) -> Any:
         changed = {"count": new.count} if _is_corrected(old) else {}
         if hasattr(old, "mu"):
-            changed["mu"] = cast(lambda m: m * weight, old.mu, new.mu)
-            changed["nu"] = cast(lambda n, m: (n + abs(m) ** 2) * weight, old.nu, new.nu, new.mu)
+            changed["mu"] = cast("mean", lambda m: m * weight, old.mu, new.mu)
+            changed["nu"] = cast("mean_square", lambda n, m: (n + abs(m) ** 2) * weight, old.nu, new.nu, new.mu)
         else:
-            changed["nu"] = cast(lambda n: n * weight, old.nu, new.nu)
+            changed["nu"] = cast("mean_square", lambda n: n * weight, old.nu, new.nu)
         return old._replace(**changed)
 
     def trace(old: Any, new: Any) -> Any:
-        return old._replace(trace=cast(lambda b: sign * b, old.trace, new.trace))
+        return old._replace(trace=cast("momentum", lambda b: sign * b, old.trace, new.trace))
 
     with jax.enable_x64(True):
         return _map(moments, trace, like, ours)

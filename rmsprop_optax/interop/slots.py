@@ -3,21 +3,23 @@
 Each format is read into slots and written from slots, so no format knows another.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rmsprop_optax import _formats, _numbers
+from rmsprop_optax import _formats, _nnx, _numbers
 from rmsprop_optax._complex import Components, is_components
-from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._paths import name_of, named, nodes, some
 from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._types import Tree
+from rmsprop_optax.dialects._theano import AdaptiveStepsState
+from rmsprop_optax.interop import _plausible
+from rmsprop_optax.interop._counted import BUFFERS, KINDS, counted
 from rmsprop_optax.interop._shared import float64, is_masked
 
 
@@ -36,6 +38,8 @@ class Slots(NamedTuple):
       lr_in_momentum: ``True`` if the buffer holds the learning rate (TensorFlow, Keras, optax), ``False`` if the buffer
         is multiplied by the rate when it is used (PyTorch), ``None`` without a buffer. With ``None``, :func:`write`
         does not rescale.
+      gain: the factors of the step rates in ``dialects.climin(…, step_adapt=…)``, else ``None``. Only the state of this
+        package has a place for them; the formats of other frameworks leave them out.
     """
 
     mean_square: Any
@@ -43,6 +47,7 @@ class Slots(NamedTuple):
     momentum: Any = None
     count: Any = None
     lr_in_momentum: bool | None = None
+    gain: Any = None
 
 
 def read(state: Any) -> Slots:
@@ -54,10 +59,13 @@ def read(state: Any) -> Slots:
     Args:
       state: the state of :func:`rmsprop_optax.rmsprop`, of a dialect, or of a chain with one of them, also inside
         ``optax.masked``, ``partition``, ``MultiSteps``, ``inject_hyperparams`` or ``apply_if_finite``; or a whole
-        ``nnx.Optimizer`` or ``TrainState``. The optimizers of a partition are merged.
+        ``nnx.Optimizer`` or ``TrainState``; or ``nnx.state(optimizer)``, the same as ``nnx.split(optimizer)[1]``. The
+        optimizers of a partition are merged. An ``nnx.State`` holds no types: Adam's moments in it look like those of a
+        centered RMSprop, and are read as such.
 
     Returns:
-      The slots, in float32 or wider for every storage. A float32 array is that of the state and not a copy. Centered
+      The slots, in float32 or wider for every storage. What other links of a chain keep, such as the gains of
+      :func:`rmsprop_optax.scale_by_gains`, is no slot. A float32 array is that of the state and not a copy. Centered
       moments are NumPy arrays in float64, so that ``mean_square − |mean|²`` is the variance again.
 
     Raises:
@@ -72,7 +80,8 @@ def read(state: Any) -> Slots:
       >>> float(slots.mean_square[0]), float(slots.mean[0]), slots.count, slots.lr_in_momentum
       (8.0, 2.0, 1, True)
     """
-    moments, buffers = nodes(state, ScaleByRmsState), nodes(state, MomentumState)
+    state = _nnx.typed(state, *KINDS)
+    moments, buffers = nodes(state, ScaleByRmsState), [x for kind in BUFFERS for x in nodes(state, kind)]
     if not moments:
         raise ValueError(
             "state must contain a state of this package, got none: pass the optimizer's state, or use "
@@ -87,12 +96,21 @@ def read(state: Any) -> Slots:
         means = [_none_of(s.nu) if s.mu is None else _each(float64, s.mu) for s in moments]
         squares = [_each(_formats.decoded, s.nu) if s.mu is None else _each(_mean_square, s.nu, s.mu) for s in moments]
         traces = [_each(_formats.decoded, s.trace) for s in buffers]
+        gains = [_each(_formats.decoded, s.gain) for s in nodes(state, AdaptiveStepsState)]
     mean_square, mean = (jax.tree.map(_hosted, _merged(*t)) for t in (("mean_square", squares), ("mean", means)))
     count = counts.pop() if counts else None
-    return Slots(mean_square, mean, _merged("momentum", traces), count, lr_in_momentum(state))
+    momentum, gain = _merged("momentum", traces), _merged("gain", gains)
+    return Slots(mean_square, mean, momentum, count, lr_in_momentum(state), gain)
 
 
-def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Callable[[int], Any] | None = None) -> Any:
+def write(
+    like: Any,
+    slots: Slots,
+    *,
+    learning_rate: Any = None,
+    repair: Literal["largest"] | None = None,
+    progress: Callable[[int], Any] | None = None,
+) -> Any:
     r"""A state with the numbers of the slots, and with the structure, dtypes, storage and shardings of ``like``.
 
     .. math::
@@ -102,20 +120,25 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
     Everything is checked before anything is written.
 
     Args:
-      like: ``tx.init(params)``; or a ``TrainState`` or ``nnx.Optimizer`` that holds such a state; or
-        ``jax.eval_shape(tx.init, params)``, with or without shardings.
+      like: ``tx.init(params)``; or a ``TrainState``, ``nnx.Optimizer`` or ``nnx.state(optimizer)`` that holds such a
+        state; or ``jax.eval_shape(tx.init, params)``, with or without shardings.
       slots: trees whose leaves have the names of the parameters. The containers may differ, such as a dict and an
         ``nnx.State``.
       learning_rate: the rate of the last step, above 0: a number, or a tree of numbers that is a prefix of the
         parameters. Needed if the momentum buffer of only one side holds the rate; else it is refused.
+      repair: ``"largest"`` writes the largest number of the format for a mean square that is infinite or larger. In
+        float32 and bfloat16, its weight stands still for hundreds of steps at a decay of 0.9, as in optax the weight of
+        an overflowed ``nu`` does for good. uint8 ends at 12288, so the weight moves. ``None`` refuses such a number.
       progress: called with the bytes of each array of the slots after it is written, for a progress bar.
 
     Returns:
-      A new tree like ``like``. It shares no memory with the slots.
+      A new tree like ``like``, which shares no memory with the slots. An ``nnx.Optimizer`` is changed in place, as by
+      its own ``update``, and returned.
 
     Raises:
-      ValueError: a slot or a leaf is missing or left over, a shape differs, a mean square is negative, or the learning
-        rate is missing or not needed. The error names the leaves.
+      ValueError: a slot or a leaf is missing or left over; a shape differs; a number is NaN, infinite or larger than
+        the format holds; a mean square is negative; the count is negative, not whole or larger than int32 holds; or
+        the learning rate is missing or not needed. The error names the leaves.
 
     Example:
       >>> from rmsprop_optax import dialects
@@ -124,8 +147,19 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
       >>> optax.tree.get(state, "trace"), read(state).count
       ({'w': Array([0.5], dtype=float32)}, 100)
     """
+    if repair not in (None, "largest"):
+        raise ValueError(f"repair must be None or 'largest', got {repair!r}.")
+    if _nnx.is_optimizer(like):
+        _nnx.update(like, _write(like, slots, learning_rate, repair is not None, progress))
+        return like
+    return _nnx.within(lambda typed: _write(typed, slots, learning_rate, repair is not None, progress), like, *KINDS)
+
+
+def _write(like: Any, slots: Slots, learning_rate: Any, repair: bool, progress: Callable[[int], Any] | None) -> Any:
     momentum = rescaled(slots, lr_in_momentum(like), learning_rate)
-    given = {"mean_square": named(slots.mean_square), "mean": named(slots.mean), "momentum": named(momentum)}
+    count = None if slots.count is None else _plausible.count_of(slots.count)
+    trees = {"mean_square": slots.mean_square, "mean": slots.mean, "momentum": momentum, "gain": slots.gain}
+    given = {slot: named(tree) for slot, tree in trees.items()}
 
     def tree(olds: Tree, function: Callable[..., jax.Array], *slots: str) -> Tree:
         def leaf(path: Any, old: Any) -> Any:
@@ -148,7 +182,9 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
                 "mu": tree(node.mu, _as_it_is, "mean"),
             }
         elif isinstance(node, ScaleByRmsState):
-            moments = {"nu": tree(node.nu, _as_it_is, "mean_square")}
+            moments = {"nu": tree(node.nu, _finite, "mean_square")}
+        elif isinstance(node, AdaptiveStepsState):
+            moments = {"trace": tree(node.trace, _as_it_is, "momentum"), "gain": tree(node.gain, _as_it_is, "gain")}
         elif isinstance(node, MomentumState):
             moments = {"trace": tree(node.trace, _as_it_is, "momentum")}
         else:
@@ -156,9 +192,9 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
         return node._replace(**moments)
 
     with jax.enable_x64(True):
-        _check(given, like)
-        state = jax.tree.map(convert, like, is_leaf=lambda x: isinstance(x, ScaleByRmsState | MomentumState))
-        state = state if slots.count is None else _counted(state, slots.count)
+        _plausible.check(given, _places(like), repair=repair)
+        state = jax.tree.map(convert, like, is_leaf=lambda x: isinstance(x, (ScaleByRmsState, *BUFFERS)))
+        state = state if count is None else counted(state, count)
     empty = [name for name, x in named(state).items() if isinstance(x, jax.ShapeDtypeStruct)]
     if empty:
         raise ValueError(
@@ -167,22 +203,36 @@ def write(like: Any, slots: Slots, *, learning_rate: Any = None, progress: Calla
     return state
 
 
-def transfer(state: Any, like: Any, *, learning_rate: Any = None) -> Any:
+def _places(like: Any) -> dict[str, list[Tree]]:
+    """The trees of a state by the slots that they are written from."""
+    moments = nodes(like, ScaleByRmsState)
+    if not moments:
+        raise ValueError("like must contain a state of this package, got none: pass tx.init(params).")
+    return {
+        "mean_square": [s.nu for s in moments],
+        "mean": [s.mu for s in moments if s.mu is not None],
+        "momentum": [s.trace for kind in BUFFERS for s in nodes(like, kind)],
+        "gain": [s.gain for s in nodes(like, AdaptiveStepsState)],
+    }
+
+
+def transfer(state: Any, like: Any, *, learning_rate: Any = None, repair: Literal["largest"] | None = None) -> Any:
     """A state for other options: momentum, centering or bias correction added or dropped, another storage or dialect.
 
     A slot that the old optimizer did not keep starts as in ``like``.
 
     Args:
-      state: the state of the old optimizer, at any depth of a tree.
-      like: ``init(params)`` of the new optimizer.
+      state: the state of the old optimizer, as :func:`read` takes it.
+      like: ``init(params)`` of the new optimizer, or what else :func:`write` takes.
       learning_rate: the rate of the last step, needed if the momentum buffer of only one of the optimizers holds it.
+      repair: see :func:`write`.
 
     Returns:
-      A new tree like ``like``.
+      A new tree like ``like``; an ``nnx.Optimizer`` is changed in place and returned.
 
     Raises:
-      ValueError: one of the states is not of this package, leaves or shapes differ, or the learning rate is missing or
-        not needed.
+      ValueError: one of the states is not of this package; leaves or shapes differ; the new format does not hold a
+        number; or the learning rate is missing or not needed.
 
     Example:
       >>> from rmsprop_optax import dialects, rmsprop
@@ -197,7 +247,9 @@ def transfer(state: Any, like: Any, *, learning_rate: Any = None) -> Any:
         slots = slots._replace(momentum=fresh.momentum, lr_in_momentum=fresh.lr_in_momentum)
     if fresh.mean is None or slots.mean is None:
         slots = slots._replace(mean=fresh.mean)
-    return write(like, slots, learning_rate=learning_rate)
+    if fresh.gain is None or slots.gain is None:
+        slots = slots._replace(gain=fresh.gain)
+    return write(like, slots, learning_rate=learning_rate, repair=repair)
 
 
 def _each(function: Callable[..., Any], *trees: Tree) -> Tree:
@@ -226,7 +278,12 @@ def _mean_square(nu: jax.Array, mu: jax.Array) -> jax.Array:
 
 
 def _variance(mean_square: jax.Array, mean: jax.Array, _: Any) -> jax.Array:
-    return jnp.maximum(mean_square.astype(np.float64) - _abs_sq(float64(mean)), 0)
+    return _finite(jnp.maximum(mean_square.astype(np.float64) - _abs_sq(float64(mean)), 0))
+
+
+def _finite(mean_square: jax.Array, _: Any = None) -> jax.Array:
+    """An infinite mean square, which only ``repair`` lets through, as the largest finite number."""
+    return jnp.minimum(mean_square, jnp.finfo(mean_square.dtype).max)
 
 
 def _as_it_is(x: jax.Array, _: Any) -> jax.Array:
@@ -243,6 +300,8 @@ def _merged(name: str, trees: list[Tree]) -> Tree:
         return None
     if len(trees) == 1:
         return trees[0]
+    if all(isinstance(t, Mapping) for t in trees) and len({*map(jax.tree.structure, trees)}) > 1:
+        trees = [_filled(t, trees) for t in trees]
     masked = [jax.tree.leaves_with_path(t, is_leaf=is_masked) for t in trees]
     cuts = {path for leaves in masked for path, x in leaves if is_masked(x)}
 
@@ -257,13 +316,23 @@ def _merged(name: str, trees: list[Tree]) -> Tree:
     return jax.tree.map_with_path(pick, *trees, is_leaf=lambda path, x: path in cuts, is_leaf_takes_path=True)
 
 
+def _filled(tree: Any, others: list[Any]) -> Any:
+    """A mapping with masks for the keys that only others have: an ``nnx.State`` drops masked leaves."""
+    others = [other for other in others if isinstance(other, Mapping)]
+    if not others or not isinstance(tree, Mapping):
+        return tree
+    keys = dict.fromkeys(key for other in others for key in other)
+    below = {key: [other[key] for other in others if key in other] for key in keys}
+    return {key: _filled(tree[key], below[key]) if key in tree else optax.MaskedNode() for key in keys}
+
+
 def lr_in_momentum(state: Any) -> bool | None:
     """Whether the momentum buffers of a state hold the learning rate, or ``None`` without a buffer.
 
     In every chain of this package, only the learning rate can stand between the division and the buffer.
     """
     is_chain = lambda x: type(x) is tuple and any(isinstance(link, MomentumState) for link in x)  # noqa: E731
-    found = set()
+    found = {True for _ in nodes(state, AdaptiveStepsState)}
     for chain in filter(is_chain, jax.tree.leaves(state, is_leaf=is_chain)):
         kinds = [type(link) for link in chain]
         found.add(kinds.index(MomentumState) - kinds.index(ScaleByRmsState) > 1)
@@ -299,43 +368,6 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> A
     )
 
 
-def _check(given: dict[str, dict[str, Any]], like: Any) -> None:
-    """Compare the slots with the places in ``like``, and report all misfits at once."""
-    moments, buffers = nodes(like, ScaleByRmsState), nodes(like, MomentumState)
-    if not moments:
-        raise ValueError("like must contain a state of this package, got none: pass tx.init(params).")
-    trees = {
-        "mean_square": [s.nu for s in moments],
-        "mean": [s.mu for s in moments if s.mu is not None],
-        "momentum": [s.trace for s in buffers],
-    }
-    wrong = []
-    for slot, values in given.items():
-        places = {name: old for tree in trees[slot] for name, old in named(tree).items()}
-        missing, over = ([name for name in a if name not in b] for a, b in ((places, values), (values, places)))
-        wrong += [f"no {slot} of {some(missing)}"] * bool(missing)
-        wrong += [f"a {slot} of {some(over)} that the state has no place for"] * bool(over)
-        wrong += [why for n, old in places.items() if n in values for why in _misfits(slot, n, values[n], old)]
-    if wrong:
-        raise ValueError(
-            f"slots must fit the state, got {'; '.join(wrong)}: convert names and shapes as those of the parameters, "
-            "and create the state with the options of the run. Change options with interop.transfer."
-        )
-
-
-def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
-    is_split = is_components(old)
-    shape = old.real.shape if is_split else old.shape
-    if np.shape(value) != shape:
-        return [f"a {slot} of {name} with shape {np.shape(value)} for {shape}"]
-    if jnp.iscomplexobj(value) != (is_split or jnp.iscomplexobj(old)):
-        return [f"a {slot} of {name} in {value.dtype} for {'pairs of real numbers' if is_split else old.dtype}"]
-    parts = (value.real, value.imag) if is_split else (value,)
-    if slot == "mean_square" and any((part < 0).any() for part in parts):
-        return [f"a {slot} of {name} with negative entries"]
-    return []
-
-
 def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> jax.Array:
     return _formats.nearest(function(*(_placed(v, old) for v in values), old), old)
 
@@ -346,29 +378,3 @@ def _placed(value: Any, old: Any) -> jax.Array:
     sharding = old.sharding if getattr(old, "committed", True) else None
     placed: jax.Array = jax.device_put(copy.astype(_numbers.wide(value.dtype)), sharding)
     return placed
-
-
-def _counted(tree: Any, count: Any) -> Any:
-    """``tree`` with ``count`` in every counter of steps, except those of other optimizers, such as Adam's."""
-
-    def new(old: Any) -> Any:
-        return jax.tree.map(lambda x: int(count) if isinstance(x, int) else jnp.full_like(x, count), old)
-
-    def one(node: Any) -> Any:
-        if isinstance(node, optax.MultiStepsState):
-            inner = _counted(node.inner_opt_state, count)
-            return node._replace(gradient_step=new(node.gradient_step), inner_opt_state=inner)
-        if isinstance(node, optax.InjectStatefulHyperparamsState):
-            node = node._replace(hyperparams_states=new(node.hyperparams_states))
-        if isinstance(node, _INJECTED):
-            return node._replace(count=new(node.count), inner_state=_counted(node.inner_state, count))
-        return node._replace(count=new(node.count)) if isinstance(node, _COUNTING) else node
-
-    tree = jax.tree.map(one, tree, is_leaf=lambda x: isinstance(x, (*_COUNTING, *_INJECTED, optax.MultiStepsState)))
-    # An nnx.Optimizer and a TrainState count in a ``step`` of their own.
-    step = jax.tree_util.GetAttrKey("step")
-    return jax.tree.map_with_path(lambda path, x: new(x) if path[:1] == (step,) else x, tree)
-
-
-_COUNTING = (ScaleByRmsState, MomentumState, WeightDecayState, optax.ScaleByScheduleState)
-_INJECTED = (optax.InjectHyperparamsState, optax.InjectStatefulHyperparamsState)

@@ -1,0 +1,70 @@
+"""States of ``flax.nnx``: an ``nnx.State`` keeps the names of fields but not the types of states."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from rmsprop_optax._paths import nodes
+from rmsprop_optax._types import Tree
+
+
+class Whole(NamedTuple):
+    """The fields of an ``nnx.Optimizer``."""
+
+    opt_state: Any
+    step: Any
+
+
+_OPTIONAL: dict[str, Any] = {"mu": None, "skip_state": ()}
+_OF_PARAMETERS = ("nu", "mu", "trace", "gain", "acc_grads")  # their keys are names and never fields
+
+
+def typed(tree: Tree, *kinds: Any) -> Tree:
+    """The tree with states of ``kinds`` in place of the mappings that have their fields, and tuples for chains.
+
+    A tree that has a state of one of these types stays as it is. Two types with the same fields cannot be told apart;
+    the first one is taken.
+    """
+    if any(nodes(tree, kind) for kind in kinds):
+        return tree
+    return jax.tree.map(lambda x: _typed(x, kinds), tree, is_leaf=_is_mapping)
+
+
+def within(function: Callable[[Tree], Tree], like: Tree, *kinds: Any) -> Tree:
+    """``function(typed(like))`` with the containers of ``like``; the function must keep the structure."""
+    leaves, treedef = jax.tree.flatten(like)
+    positions = jax.tree.leaves(typed(jax.tree.unflatten(treedef, range(len(leaves))), *kinds))
+    new = dict(zip(positions, jax.tree.leaves(function(typed(like, *kinds))), strict=True))
+    return jax.tree.unflatten(treedef, [new[position] for position in range(len(leaves))])
+
+
+def is_optimizer(x: Any) -> bool:
+    """Whether ``x`` is an ``nnx.Optimizer``; without an import of Flax, which made it if it is one."""
+    nnx = sys.modules.get("flax.nnx")
+    return nnx is not None and isinstance(x, nnx.Optimizer)
+
+
+def update(optimizer: Any, new: Any) -> None:
+    """Give an ``nnx.Optimizer`` the arrays of another one."""
+    nnx = sys.modules["flax.nnx"]
+    nnx.update(optimizer, nnx.state(new))
+
+
+def _is_mapping(x: Any) -> bool:
+    return isinstance(x, Mapping)
+
+
+def _typed(x: Any, kinds: tuple[Any, ...]) -> Any:
+    if not _is_mapping(x):
+        return x
+    fields = {key: value if key in _OF_PARAMETERS else _typed(value, kinds) for key, value in x.items()}
+    for kind in kinds:
+        if fields.keys() <= {*kind._fields} <= {*fields, *_OPTIONAL}:
+            return kind(**{name: fields[name] if name in fields else _OPTIONAL[name] for name in kind._fields})
+    if not all(str(key).isdecimal() for key in fields):
+        return fields
+    links = {int(key): value for key, value in fields.items()}  # of a chain; links without arrays are left out
+    return tuple(links.get(i, optax.EmptyState()) for i in range(max(links, default=-1) + 1))

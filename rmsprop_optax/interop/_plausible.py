@@ -1,0 +1,118 @@
+"""Checks of slots before they are written: they fit the places of a state, and their numbers are an optimizer's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmsprop_optax import _formats
+from rmsprop_optax._complex import is_components
+from rmsprop_optax._paths import named, some
+from rmsprop_optax._types import Tree
+from rmsprop_optax.interop._shared import float64
+
+_MOST = 2**31 - 1  # counts are int32
+
+
+def count_of(count: Any) -> int:
+    """The number of steps as an int.
+
+    Raises:
+      ValueError: it is not whole, negative, or does not fit into int32.
+    """
+    try:
+        number = float(count)
+    except (TypeError, ValueError, OverflowError):
+        number = np.nan
+    if not (0 <= number <= _MOST and number.is_integer()):
+        raise ValueError(
+            f"the count of the slots must be a whole number of steps from 0 to {_MOST}, got {count}: set it with "
+            "slots._replace(count=…)."
+        )
+    return int(count)
+
+
+def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree]], *, repair: bool) -> None:
+    """Compare the arrays of slots with their places, and report all misfits at once.
+
+    Args:
+      given: slot → name of a leaf → its array.
+      places: slot → trees of the arrays that they replace.
+      repair: whether a mean square may be above the largest number of its place.
+
+    Raises:
+      ValueError: a slot or a leaf is missing or left over, a shape differs, or a number is not an optimizer's.
+    """
+    olds = {slot: {name: old for tree in trees for name, old in named(tree).items()} for slot, trees in places.items()}
+    wrong = []
+    for slot, values in given.items():
+        missing, over = ([name for name in a if name not in b] for a, b in ((olds[slot], values), (values, olds[slot])))
+        wrong += [f"no {slot} of {some(missing)}"] * bool(missing)
+        wrong += [f"a {slot} of {some(over)} that the state has no place for"] * bool(over)
+        wrong += [why for n, old in olds[slot].items() if n in values for why in _misfits(slot, n, values[n], old)]
+    if wrong:
+        raise ValueError(
+            f"slots must fit the state, got {'; '.join(wrong)}: convert names and shapes as those of the parameters, "
+            "and create the state with the options of the run. Change options with interop.transfer."
+        )
+    with np.errstate(all="ignore"):
+        wrong = [
+            why
+            for slot, leaves in olds.items()
+            for name, old in leaves.items()
+            for why in _implausible(slot, name, given[slot][name], old, given["mean"].get(name), repair)
+        ]
+    if wrong:
+        raise ValueError(
+            f"slots must hold numbers that the state can hold, got {some(wrong)}: take a checkpoint from before the "
+            "run diverged or a state with a wider storage; or pass repair='largest', which makes a mean square that "
+            "is infinite or too large the largest number of its format."
+        )
+
+
+def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
+    is_split = is_components(old)
+    shape = old.real.shape if is_split else old.shape
+    if np.shape(value) != shape:
+        return [f"a {slot} of {name} with shape {np.shape(value)} for {shape}"]
+    if jnp.iscomplexobj(value) != (is_split or jnp.iscomplexobj(old)):
+        return [f"a {slot} of {name} in {value.dtype} for {'pairs of real numbers' if is_split else old.dtype}"]
+    return []
+
+
+def _implausible(slot: str, name: str, value: Any, old: Any, mean: Any, repair: bool) -> list[str]:
+    old = old.real if is_components(old) else old
+    low, high = _ends(value)
+    if slot == "mean_square" and low < 0:
+        return [f"a {slot} of {name} with negative entries, {low:g}"]
+    if slot == "mean_square" and mean is not None and np.isfinite(high):
+        low, high = _ends(_variance(value, mean))
+    top = _formats.top(old)
+    if not -top <= low:
+        return [_told(slot, name, low, old, top)]
+    if not high <= top and not (repair and slot == "mean_square"):
+        return [_told(slot, name, high, old, top)]
+    return []
+
+
+def _told(slot: str, name: str, number: float, old: Any, top: float) -> str:
+    return f"a {slot} of {name} with {number:g} for {old.dtype}" + f" up to {top:g}" * bool(np.isfinite(number))
+
+
+def _variance(mean_square: Any, mean: Any) -> Any:
+    """The variance, with a part for each of two mean squares."""
+    if jnp.iscomplexobj(mean_square):
+        return jax.lax.complex(_variance(mean_square.real, mean.real), _variance(mean_square.imag, mean.imag))
+    square = float64(mean.real) ** 2 + float64(mean.imag) ** 2 if jnp.iscomplexobj(mean) else float64(mean) ** 2
+    return jnp.maximum(float64(mean_square) - square, 0)
+
+
+def _ends(value: Any) -> tuple[float, float]:
+    """The smallest and the largest number in an array; NaN if there is one."""
+    if not value.size:
+        return 0.0, 0.0
+    parts = (value.real, value.imag) if jnp.iscomplexobj(value) else (value,)
+    ends = np.array([[float(part.min()), float(part.max())] for part in parts])
+    return float(ends[:, 0].min()), float(ends[:, 1].max())
