@@ -667,6 +667,41 @@ def test_a_function_that_loses_or_changes_entries_is_refused(broken, message, wa
         follow[way]()
 
 
+CHANGES = {
+    "root": np.sqrt,
+    "square": np.square,
+    "abs": np.abs,
+    "relu": lambda x: np.maximum(x, 0),
+    "negative": np.negative,
+    "clip": lambda x: np.clip(x, -1e6, 1e6),
+    "epsilon": lambda x: x + np.float32(1e-8),
+    "int": lambda x: x.astype(np.int32),
+    "float16": lambda x: x.astype(np.float16),
+    "bfloat16": lambda x: jnp.asarray(x).astype(jnp.bfloat16),
+    "float16 and back": lambda x: x.astype(np.float16).astype(np.float32),
+    "scale": lambda x: x * np.float32(1 + 2**-20),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("changed", [1, 2, 300])
+def test_a_function_that_changes_numbers_is_refused(change, changed):
+    """Also of few arrays, of which one is changed, and in copies and views."""
+    arrays = {f"w{i}": np.ones((2, 3), np.float32) for i in range(changed)}
+    for others in (lambda x: x.T, lambda x: x.T.copy()):
+
+        def broken(a, others=others):
+            return {name: others(CHANGES[change](x) if name == f"w{changed - 1}" else x) for name, x in a.items()}
+
+        with pytest.raises(ValueError, match=f"only move entries, got changed numbers in w{changed - 1}"):
+            layout.forward(arrays, broken)
+        tree = {name: others(x) for name, x in arrays.items()}
+        with pytest.raises(ValueError, match=f"only move entries, got changed numbers in w{changed - 1}"):
+            layout.backward(tree, {name: x.shape for name, x in arrays.items()}, broken)
+    wider = layout.forward(arrays, lambda a: {name: x.astype(np.float64) for name, x in a.items()})
+    same(wider, arrays)
+
+
 def test_labels_follow_the_parameters():
     labels = dict.fromkeys(NAMED, "fast") | {"conv.weight": "slow"}
     tree = layout.labelled(labels, NAMED, convert)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from rmsprop_optax._paths import named, some
+from rmsprop_optax._paths import name_of, named, some
 from rmsprop_optax._types import Tree
 
 Convert = Callable[[dict[str, Any]], Tree]
@@ -38,12 +38,12 @@ def backward(tree: Tree, shapes: Shapes, convert: Convert) -> dict[str, np.ndarr
       ValueError: ``convert`` does more than move entries, or returns a tree of other leaves or shapes.
     """
     values = named(tree)
+    _check(shapes, convert)
     dtype = np.result_type(*(v.dtype for v in values.values()))
     arrays = {name: np.empty(shape, dtype) for name, shape in shapes.items()}
     views = named(_call(convert, dict(arrays)))
     if not all(_root(view) in map(id, arrays.values()) for view in views.values()):
         return _numbered(values, shapes, convert, dtype)
-    _check(shapes, convert)
     _compare({name: view.shape for name, view in views.items()}, values)
     for name, view in views.items():
         view[...] = values[name]
@@ -131,28 +131,40 @@ def _shapes(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, tuple[int, ...]]:
     return {name: np.shape(array) for name, array in arrays.items()}
 
 
+_DRAWS = (-1e30, 1e-30)
+
+
 def _check(shapes: Shapes, convert: Convert) -> None:
-    """Raise unless ``convert`` puts each entry in one place; follow marks that are broadcast and cost no memory."""
-    labels = dict(enumerate(shapes))
-    marked = _call(convert, {name: np.broadcast_to(np.int32(i), shapes[name]) for i, name in labels.items()})
-    sizes = dict.fromkeys(labels, 0)
-    for leaf in jax.tree.leaves(marked):
-        for i, count in _counts(leaf).items():
-            if i not in sizes:
-                raise _moves_only(f"the changed entry {i}")
-            sizes[i] += count
-    wrong = [labels[i] for i, size in sizes.items() if size != np.prod(shapes[labels[i]], dtype=np.int64)]
-    if wrong:
-        raise ValueError(
-            f"convert must put each entry in one place, got no place or several for {some(wrong)}: use each array once."
-        )
+    """Raise unless ``convert`` puts each entry in one place; follow marks that are broadcast and cost no memory.
+
+    Every array has one mark, an odd float32: a shorter dtype and an integer cannot hold it. A function that changes
+    large or small, negative or positive numbers changes a mark of one draw at least.
+    """
+    for draw in _DRAWS:
+        bits = np.float32(draw).view(np.uint32) | np.uint32(1)
+        marks = {name: (bits + np.uint32(2 * i)).view(np.float32) for i, name in enumerate(shapes)}
+        labels = {float(mark): name for name, mark in marks.items()}
+        with np.errstate(all="ignore"):
+            marked = _call(convert, {name: np.broadcast_to(mark, shapes[name]) for name, mark in marks.items()})
+        sizes = dict.fromkeys(labels, 0)
+        for path, leaf in jax.tree.leaves_with_path(marked):
+            for mark, count in _counts(leaf).items():
+                if mark not in sizes:
+                    raise _moves_only(f"changed numbers in {name_of(path)}")
+                sizes[mark] += count
+        wrong = [labels[m] for m, size in sizes.items() if size != np.prod(shapes[labels[m]], dtype=np.int64)]
+        if wrong:
+            raise ValueError(
+                "convert must put each entry in one place, got no place or several for "
+                f"{some(wrong)}: use each array once."
+            )
 
 
-def _counts(marks: Any) -> dict[int, int]:
+def _counts(marks: Any) -> dict[Any, int]:
     """How often each mark occurs. Nearly every leaf has a single mark, which is one number in memory."""
     marks = np.asarray(marks)
     if marks.size and marks.min() == marks.max():
-        return {int(marks.min()): marks.size}
+        return {marks.min().item(): marks.size}
     return dict(zip(*(x.tolist() for x in np.unique(marks, return_counts=True)), strict=True))
 
 
