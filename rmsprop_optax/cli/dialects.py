@@ -177,8 +177,7 @@ def _plot(rows: Sequence[differences.Movement], path: Path, same: bool) -> None:
     settings = "settings; the learning rate drops to a tenth after step 100" if same else "each with its own defaults"
     title = f"Weights under the same gradients{' and' if same else ','} {settings}"
     figure = plots.movements(rows, title=title, notes=differences.WEIGHTS)
-    with usage_errors(
-        OSError, RuntimeError, ValueError, about=f"--plot {path}: "
-    ):  # RuntimeError: there is no TeX for .pgf
+    # Without TeX, a .pgf raises a RuntimeError.
+    with usage_errors(OSError, RuntimeError, ValueError, about=f"--plot {path}: "):
         figure.savefig(path, dpi=150)
     print(f"\nThe plot is in {path}")
