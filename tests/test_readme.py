@@ -42,7 +42,7 @@ def test_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     assert jax.numpy.isfinite(names["loss"])
     assert names["params"]["Dense_0"]["kernel"].shape == (16, 5)
     assert names["interop"].read(names["opt_state"]).count == 100
