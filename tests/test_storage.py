@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from streams import STEPS, compare, runner, summary
 
-from rmsprop_optax import dialects, rmsprop, scale_by_rms, storage, with_storage
+from rmsprop_optax import _formats, dialects, rmsprop, scale_by_rms, storage, with_storage
 from rmsprop_optax._types import FormatName
 
 SHORT = tuple(name for name in storage.FORMATS if name != "float32")
@@ -194,7 +194,7 @@ def test_nothing_is_stored_for_nothing_and_an_entry_that_is_not_finite_marks_its
     state = tx.init(g)
     for _ in range(50):
         updates, state = update(g, state)
-    nu = storage.decode(g, state.nu)[1]
+    nu = _formats.decode(g, state.nu)[1]
     assert jnp.isnan(nu[0, 0])
     assert jnp.isnan(updates[0, 0])
     assert int((nu != 0).sum()) == 2
@@ -227,8 +227,8 @@ def rounded_up(name, g=0.3, code=0, count=1):
     """Which entries of an array are, where all lie halfway between two numbers of the format."""
     numbers = NUMBERS[name][100:]
     old, value = (jnp.full((200, 500), x) for x in (numbers[code], (numbers[0] + numbers[1]) / 2))
-    old = storage.nearest(old, jax.ShapeDtypeStruct(old.shape, jnp.dtype(name)))
-    (stored,) = storage.encode((value,), (old,), jnp.full(old.shape, g), jnp.int32(count))
+    old = _formats.nearest(old, jax.ShapeDtypeStruct(old.shape, jnp.dtype(name)))
+    (stored,) = _formats.encode((value,), (old,), jnp.full(old.shape, g), jnp.int32(count))
     return np.asarray(storage.decoded(stored) > value)
 
 
