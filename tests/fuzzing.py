@@ -246,8 +246,8 @@ def least_root(wide: str) -> float:
 def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: str, wide: str) -> np.ndarray:
     """Where the update and all before it are within a quarter of the largest number, by exact arithmetic.
 
-    A variance is exact but for the rounding of the gradients and their mean, which may be all of it: the denominator is
-    the least that rounding leaves.
+    A variance is exact but for the rounding of the gradients and their mean, which may be all of it. The denominator is
+    the least that rounding leaves, and sums are those of absolute values: a step that is too long here cancels nothing.
 
     Args:
       options: numbers, or one for each case.
@@ -267,13 +267,12 @@ def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: 
     lr, m, first = o["learning_rate"], o.get("momentum", zero), options.get("lr_in_momentum", True)
     inside, beside = (o["eps"], 0.0) if options.get("eps_in_sqrt", True) else (0.0, o["eps"])
     nu, mu, b = zero + o.get("initial_scale", 0.0), zero, zero
-    peak, doubt = zero, zero
+    peak, doubt, longest_b, reach = zero, zero, zero, np.abs(p)
     widest, most = limits(wide)[2] / 4, limits(dtype)[2] / 4
     fine = np.ones(g.shape, bool)
     for t in range(g.shape[1]):
-        x = g[:, t] + o.get("l2", 0.0) * p
-        peaks = [x] if "l2" in o else []
-        x = clamped(x, wide)
+        x = clamped(g[:, t] + o.get("l2", 0.0) * p, wide)
+        sizes = [np.abs(g[:, t]) + o["l2"] * reach] if "l2" in o else []
         rate = 1 - o["decay"]
         if options.get("bias_correction"):
             rate = rate / (1 - o["decay"] ** (t + 1))
@@ -289,12 +288,14 @@ def representable(options: dict[str, Any], g: np.ndarray, p: np.ndarray, dtype: 
         root = np.maximum(np.sqrt(nu) - np.sqrt(doubt), 0)
         below = np.maximum(np.sqrt(root**2 + inside) + beside, np.maximum(o.get("floor", 0.0), least_root(wide)))
         x = x / below
-        peaks.append(x)
+        sizes.append(np.abs(x))
         x = lr * x if first else x
-        b = m * b + x
-        u = m * b + x if options.get("nesterov") else b
-        u = u if first else lr * u
-        u = u + lr * o.get("weight_decay", 0.0) * p
-        p = p - u
-        fine[:, t] = np.all([np.abs(y) < widest for y in (*peaks, x, b)], 0) & (np.abs(u) < most) & (np.abs(p) < most)
+        b, longest_b = m * b + x, m * longest_b + np.abs(x)
+        u, longest = (m * b + x, m * longest_b + np.abs(x)) if options.get("nesterov") else (b, longest_b)
+        sizes.append(longest)
+        u, longest = (u, longest) if first else (lr * u, lr * longest)
+        decay = lr * o.get("weight_decay", 0.0)
+        u, longest = u + decay * p, longest + decay * reach
+        p, reach = p - u, reach + longest
+        fine[:, t] = np.all([size < widest for size in sizes], 0) & (np.maximum(longest, reach) < most)
     return np.logical_and.accumulate(fine, 1)
