@@ -170,10 +170,13 @@ class Cases:
     def run(self, grads, cut=None):
         return self.program.run(self.numbers, self.params, grads, cut)
 
-    def number(self, name, default=0.0):
-        """One for each case, or for all, as the transformation has it."""
-        value = np.asarray(self.numbers.get(name, self.setup.options.get(name, default)))
-        return value.astype(np.float32 if self.setup.wrapper == "inject_hyperparams" else np.float64).astype(np.float64)
+    def exactly(self, like):
+        """The numbers, and 1 − decay, as the transformation has them: beside an array of the cases, in float64."""
+        short = self.setup.traced or self.setup.wrapper == "inject_hyperparams"
+        found = {name: self.numbers.get(name, self.setup.options.get(name, 0.0)) for name in RANGES}
+        found = {name: np.asarray(x, np.float32 if short else np.float64) for name, x in found.items()}
+        found["rate"] = 1 - found["decay"]
+        return {name: spread(x.astype(np.float64), like) for name, x in found.items()}
 
 
 def differ(a, b):
@@ -235,9 +238,9 @@ def quotients(c, g, n, wide, inexact):
     least = np.maximum(np.maximum(beside, n["floor"]) * (1 - 1e-6), least_root(wide))
     peak = np.zeros(g.shape[:1] + g.shape[2:])  # the mean is at most the longest gradient before
     for t in range(g.shape[1]):
-        rate = 1 - n["decay"]
+        rate = n["rate"]
         if o.get("bias_correction"):
-            rate = rate / (1 - n["decay"] ** (t + 1))
+            rate = rate / (1 - (1 - rate) ** (t + 1))
         # Squares of the parts of a complex number may be subnormal and count as 0.
         if o["centered"]:
             far = (1 - rate) * (shortest[:, t] - peak * (1 + STEPS * eps)) - 2 * eps * (longest[:, t] + peak)
@@ -267,7 +270,7 @@ def bounded(c):
         if not working or not u.size:
             continue
         wide = str(np.promote_types(jnp.dtype(leaf.dtype), np.float32))
-        n, last = {name: spread(c.number(name), p) for name in RANGES}, float(jnp.finfo(leaf.dtype).eps)
+        n, last = c.exactly(p), float(jnp.finfo(leaf.dtype).eps)
         g, u, inexact = g.astype(np.promote_types(wide, np.float64)), np.abs(u.astype(complex)), 0.0
         if c.setup.wrapper == "MultiSteps":
             yield f"update{path}, which is not 0", (u[:, ::2] != 0).reshape(len(u), -1).any(1)
@@ -279,7 +282,9 @@ def bounded(c):
             b = n["momentum"] * b * (1 + noise) + x
             step = n["momentum"] * b + x if o.get("nesterov") else b
             step = step if first else n["learning_rate"] * step
-            step = (step + n["learning_rate"] * n["weight_decay"] * reach) * (1 + 1e-6)
+            if "weight_decay" in o:
+                step = step + n["learning_rate"] * n["weight_decay"] * reach
+            step = step * (1 + 1e-6)
             reach = (reach + step) * (1 + last)
             step = step * (1 + last) + limits(leaf.dtype)[0]
             yield f"update{path}, step {t}", c.fine & ~(u[:, t] <= step).reshape(len(u), -1).all(1)
