@@ -71,3 +71,4 @@ def train_together(number, port, steps, folder, pipe):
     with checkpoints.saver(folder / "one again") as save:
         save(steps, checkpoints.restore(folder / "one", state).tree)
     pipe.send(losses)
+    jax.distributed.shutdown()  # waits for the other: a process whose coordinator is gone aborts

@@ -2,6 +2,8 @@
 
 import inspect
 import itertools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,6 @@ import numpy as np
 import optax
 import pytest
 
-import rmsprop_optax
 from rmsprop_optax import dialects, rmsprop, scale_by_rms, scale_by_stddev
 
 STEPS = 50
@@ -207,19 +208,22 @@ def test_what_raises_where_optax_computes():
             rmsprop(**arguments)
 
 
+SAVED = """
+import jax, jax.export, jax.numpy as jnp, numpy as np, optax
+from rmsprop_optax import rmsprop, with_remainder
+
+for state in (optax.EmptyState, optax.ScaleByScheduleState):  # optax leaves these to the program
+    jax.export.register_namedtuple_serialization(state, serialized_name=f"optax.{state.__name__}")
+params = {"w": jnp.ones(2, jnp.bfloat16)}
+tx = with_remainder(rmsprop(0.1, momentum=0.9, centered=True, weight_decay=optax.constant_schedule(0.1)))
+state = tx.init(params)
+exported = jax.export.export(jax.jit(tx.update))(params, state, params)
+again = jax.export.deserialize(exported.serialize())
+found = again.call(params, state, params)
+jax.tree.map(np.testing.assert_array_equal, found, jax.jit(tx.update)(params, state, params))
+"""
+
+
 def test_every_state_can_be_saved_inside_a_program():
-    params = {"w": jnp.ones(2, jnp.bfloat16)}
-    tx = rmsprop_optax.with_remainder(
-        rmsprop_optax.rmsprop(0.1, momentum=0.9, centered=True, weight_decay=optax.constant_schedule(0.1))
-    )
-    for state in (optax.EmptyState, optax.ScaleByScheduleState):  # optax leaves these to the program
-        if state not in REGISTERED:
-            jax.export.register_namedtuple_serialization(state, serialized_name=f"optax.{state.__name__}")
-            REGISTERED.add(state)
-    state = tx.init(params)
-    exported = jax.export.export(jax.jit(tx.update))(params, state, params)
-    again = jax.export.deserialize(exported.serialize())
-    jax.tree.map(np.testing.assert_array_equal, again.call(params, state, params), tx.update(params, state, params))
-
-
-REGISTERED: set[type] = set()
+    # In a process of its own: a type is registered once.
+    subprocess.run([sys.executable, "-c", SAVED], check=True)
