@@ -58,12 +58,12 @@ def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Arr
     So a weight that never saw a gradient stays, also without an epsilon, and no quotient overflows.
     """
     lowest = float(jnp.finfo(nu.dtype).tiny) ** 0.5
-    d = jnp.sqrt(nu + _numbers.cast(inside, nu.dtype)) + _numbers.cast(outside, nu.dtype)
     if floor is not None:
         lowest = jnp.maximum(_numbers.cast(floor, nu.dtype), lowest)
-    elif any(isinstance(x, float) and x > lowest for x in (inside, outside)):
-        return d  # never below it; each comparison is a hundredth of a small network's step
-    return jnp.where(d < lowest, lowest, d)  # XLA:CPU does not vectorise jnp.maximum
+    d = jnp.sqrt(nu + _numbers.cast(inside, nu.dtype)) + _numbers.cast(outside, nu.dtype)
+    # XLA:CPU does not vectorise jnp.maximum. Without the comparison it makes the quotient a product with rsqrt, whose
+    # last bits depend on an entry's place in a vector, and so on the sharding.
+    return jnp.where(d < lowest, lowest, d)
 
 
 def bounded(g: jax.Array) -> jax.Array:
