@@ -175,6 +175,8 @@ class Cases:
         short = self.setup.traced or self.setup.wrapper == "inject_hyperparams"
         found = {name: self.numbers.get(name, self.setup.options.get(name, 0.0)) for name in RANGES}
         found = {name: np.asarray(x, np.float32 if short else np.float64) for name, x in found.items()}
+        if short:  # which becomes 0 where it is subnormal
+            found = {name: np.where(x < limits("float32")[1], 0, x) for name, x in found.items()}
         found["rate"] = 1 - found["decay"]
         return {name: spread(x.astype(np.float64), like) for name, x in found.items()}
 
