@@ -180,6 +180,6 @@ def test_the_steps_that_the_text_quotes():
 
 if __name__ == "__main__":
     for mark, generated in GENERATED.items():
-        table = generated()
-        README = README.replace(between(mark).search(README)[0], table)
+        shown = generated()
+        README = README.replace(between(mark).search(README)[0], shown)
     (Path(__file__).parent.parent / "README.md").write_text(README)
