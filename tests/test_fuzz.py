@@ -320,8 +320,8 @@ def alone(c):
     leaf, step, entry, grads = spoiled(c)
     updates, state = c.run(grads)
     every = np.arange(c.count)
-    # A NaN in the update is one in the parameter, which L2 regularisation adds to the next gradient.
-    last = step == STEPS - 1 if "l2" in c.setup.options else True
+    # L2 regularisation adds the parameter to the next gradient, be it infinite or NaN after the update.
+    last = c.fine & (step == STEPS - 1) if "l2" in c.setup.options else True
     harmless = last & np.isinf(grads[leaf].reshape(c.count, STEPS, -1)[every, step, entry])
 
     def without(x, lead):
