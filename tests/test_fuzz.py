@@ -276,7 +276,7 @@ def bounded(c):
         g, u, inexact = g.astype(np.promote_types(wide, np.float64)), np.abs(u.astype(complex)), 0.0
         if c.setup.wrapper == "MultiSteps":
             yield f"update{path}, which is not 0", (u[:, ::2] != 0).reshape(len(u), -1).any(1)
-            inexact = 1e-6 * np.abs(g).max(1, keepdims=True)
+            inexact = (1e-6 + last) * np.abs(g).max(1, keepdims=True)  # the mean has the gradients' dtype
             g, u = g[:, ::2] / 2 + g[:, 1::2] / 2, u[:, 1::2]
         b, reach = np.zeros(p.shape), np.abs(p.astype(complex))
         for t, most in enumerate(quotients(c, g, n, wide, inexact)):
