@@ -9,7 +9,8 @@ from jax import export as _export
 from rmsprop_optax._create import create, names
 from rmsprop_optax._decay import WeightDecayState
 from rmsprop_optax._gains import ScaleByGainsState, scale_by_gains
-from rmsprop_optax._momentum import MomentumState, nesterov_eval_params
+from rmsprop_optax._momentum import MomentumState
+from rmsprop_optax._nesterov import nesterov_eval_params
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._scale import ScaleByRmsState, scale_by_rms, scale_by_stddev
 from rmsprop_optax.bfloat16 import RemainderState, float32_updates, with_remainder

@@ -4,7 +4,9 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+import optax
 
 from rmsprop_optax._numbers import RANGES, check, check_flag
 
@@ -85,3 +87,13 @@ def _unknown(constructor: str, word: str, roles: dict[str, str], parameters: lis
     else:
         mend = f"it takes {', '.join(parameters)}."
     return f"{constructor} got an unexpected keyword argument {word!r}: {mend}"
+
+
+def optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
+    """The transformation to wrap, with support for extra arguments; raise ``TypeError`` if it is none."""
+    if not isinstance(tx, optax.GradientTransformation):
+        raise TypeError(
+            f"what is wrapped must be an optax.GradientTransformation, got {tx!r}: call its constructor, as in "
+            "rmsprop(0.1), or .gradient_transformation() of an optax.MultiSteps."
+        )
+    return optax.with_extra_args_support(tx)

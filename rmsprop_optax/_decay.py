@@ -30,45 +30,30 @@ def add_weight_decay(
     Before the mean square it is L2 regularisation; after the learning rate, times that rate, decoupled weight decay.
     ``optax.add_decayed_weights`` does the same for Python numbers; this one also takes traced numbers under strict
     promotion, and its mask sees the parameters as they are.
-
-    ``weight_decay`` and its factors ``times`` are numbers or schedules of the step count, checked before.
     """
     if weight_decay is None:
         return None
-    # A function that optax.inject_hyperparams takes for a schedule arrives as its value, too.
+    # optax.inject_hyperparams takes a mask that is a function for a schedule and hands over its value.
     if isinstance(mask, int | float | jax.Array):
         raise TypeError(
             f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: leave it out to decay "
             "all, and name a function in static_args of optax.inject_hyperparams."
         )
-    factors = (weight_decay, *times)
-    scheduled = any(map(callable, factors))
 
-    def init(params: Any) -> Any:
-        del params
-        return WeightDecayState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        _tree.state_of(WeightDecayState if scheduled else optax.EmptyState, state)
+    def decayed(updates: Any, params: Any, *factors: Any) -> Any:
         if params is None:
             raise ValueError("weight decay needs the parameters, got params=None: call update(grads, state, params).")
-        rates = [f(state.count) if callable(f) else f for f in factors]
 
         def one(u: jax.Array, p: Any) -> tuple[Any, ...]:
-            return u + math.prod(_numbers.cast(rate, u.dtype) for rate in rates) * jnp.asarray(p, u.dtype), p
+            return u + math.prod(_numbers.cast(factor, u.dtype) for factor in factors) * jnp.asarray(p, u.dtype), p
 
-        def decayed(u: Any, p: Any) -> Any:
-            return _tree.lift(one, u, p)[0]
+        chosen = mask(params) if callable(mask) else mask
+        if chosen is None:
+            return _tree.lift(one, updates, params)[0]
+        _check_mask(f"{name}_mask", chosen, params)
+        return jax.tree.map(lambda yes, u, p: _tree.lift(one, u, p)[0] if yes else u, chosen, updates, params)
 
-        if mask is None:
-            updates = decayed(updates, params)
-        else:
-            chosen = mask(params) if callable(mask) else mask
-            _check_mask(f"{name}_mask", chosen, params)
-            updates = jax.tree.map(lambda yes, u, p: decayed(u, p) if yes else u, chosen, updates, params)
-        return updates, WeightDecayState(optax.safe_increment(state.count)) if scheduled else state
-
-    return optax.GradientTransformation(init, update)
+    return _tree.scheduled((weight_decay, *times), WeightDecayState, decayed)
 
 
 def _check_mask(name: str, mask: Any, params: optax.Params) -> None:

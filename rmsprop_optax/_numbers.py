@@ -5,8 +5,6 @@ its link off. A ``jax.Array`` is dynamic: its value is never read, so that the s
 ``optax.inject_hyperparams`` or ``jit`` put into it.
 """
 
-import functools
-from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple, TypeGuard
 
@@ -65,74 +63,53 @@ def is_static(value: Any) -> TypeGuard[float]:
 
 
 def check(option: str, value: Any, *, name: str | None = None) -> Any:
-    """Return a static ``value`` as a Python float, a dynamic one as it is, and ``None`` where the option is off.
+    """Return a static ``value`` as a Python float, a dynamic one as it is, and ``None`` if the option is off.
 
     Args:
       option: a row of :data:`RANGES`.
-      value: the user's.
-      name: the user's word for the option, where it differs.
+      value: the user's: a number, or a schedule, which is returned with its values checked.
+      name: the user's word for the option, if it differs.
 
     Raises:
       ValueError: a static number is out of its range, or an array is not a scalar.
-      TypeError: ``value`` is not a number, or too narrow to hold it.
+      TypeError: ``value`` is not a number, or its dtype is shorter than float32.
     """
-    name = name or option
-    row = RANGES[option]
+    row, name = RANGES[option], name or option
     if row.optional and (value is None or (is_static(value) and value == 0)):
         return None
-    if callable(value):
-        if row.schedule:
-            return _checked_schedule(name, value)
+    if not callable(value):
+        return _number(name, value, row)
+    if not row.schedule:
         raise TypeError(
             f"{name} must be a number, got the callable {value!r}: schedule it with optax.inject_hyperparams."
         )
+    return lambda count: _number(f"{name}(count)", value(count), row)
+
+
+def _number(name: str, value: Any, row: Range) -> Any:
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
+        # In bfloat16 a decay of 0.999 is 1, in float16 an eps of 1e-8 is 0.
+        raise TypeError(
+            f"{name} must be in float32 or wider, got {dtype}: give a Python number; optax.inject_hyperparams takes "
+            "the parameters' dtype unless told hyperparam_dtype=jnp.float32."
+        )
     if isinstance(value, jax.Array):
-        return _check_dynamic(name, value)
+        if value.ndim:
+            raise ValueError(
+                f"{name} must be a scalar, got an array of shape {value.shape}: give each leaf its own "
+                "transformation with optax.partition."
+            )
+        if not jnp.issubdtype(value.dtype, jnp.number):
+            raise TypeError(f"{name} must be a number, got an array of {value.dtype}.")
+        # optax.inject_hyperparams makes every number complex if the parameters are.
+        return value.real if jnp.iscomplexobj(value) else value
     if isinstance(value, bool | np.bool_) or not is_static(value):
         raise TypeError(f"{name} must be a number, got {name}={value!r}: {row.mend}.")
-    if isinstance(value, np.floating | np.ndarray) and value.dtype.itemsize < 4:
-        raise TypeError(
-            f"{name} must be in float32 or wider, got {name}={value!r} in {value.dtype}: give a Python number."
-        )
-    try:
-        number = float(value)
-    except OverflowError:  # an int beyond the range of floats
-        number = inf
-    if not row.low <= number < row.high:
+    if not row.low <= value < row.high:
         bounds = f"in [{row.low}, {row.high})" if row.high < inf else f"finite and at least {row.low}"
         raise ValueError(f"{name} must be {bounds}, got {name}={value}: {row.mend}.")
-    return number
-
-
-def _checked_schedule(name: str, schedule: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A schedule whose value is checked; an array would be broadcast silently."""
-
-    @functools.wraps(schedule)
-    def checked(count: Any) -> Any:
-        value = schedule(count)
-        if not is_static(value) and not isinstance(value, jax.Array):
-            raise TypeError(f"{name} must be a number or a schedule that returns one, got {value!r} from {schedule!r}.")
-        return _check_dynamic(f"the value of {name}'s schedule", value) if isinstance(value, jax.Array) else value
-
-    return checked
-
-
-def _check_dynamic(name: str, value: jax.Array) -> jax.Array:
-    if not jnp.issubdtype(value.dtype, jnp.number):
-        raise TypeError(f"{name} must be a number, got an array of {value.dtype}.")
-    if value.ndim:
-        raise ValueError(
-            f"{name} must be a scalar, got an array of shape {value.shape}: give each leaf its own "
-            "transformation with optax.partition."
-        )
-    # In bfloat16 a decay of 0.999 is 1, in float16 an eps of 1e-8 is 0: another algorithm, silently.
-    if jnp.issubdtype(value.dtype, jnp.floating) and jnp.finfo(value.dtype).bits < 32:
-        raise TypeError(
-            f"{name} must be in float32 or wider, got {value.dtype}: optax.inject_hyperparams takes the "
-            "parameters' dtype unless told hyperparam_dtype=jnp.float32."
-        )
-    # For complex parameters optax.inject_hyperparams makes every number complex.
-    return value.real if jnp.iscomplexobj(value) else value
+    return float(value)
 
 
 def check_flag(name: str, value: Any) -> None:

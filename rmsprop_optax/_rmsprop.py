@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from rmsprop_optax import _numbers, _tree
@@ -108,17 +107,9 @@ def rmsprop(
 
 def scale_by_rate(learning_rate: Any) -> optax.GradientTransformation:
     """``optax.scale_by_learning_rate`` without the sign, and with a traced number under strict promotion."""
-    scheduled = callable(learning_rate)
 
-    def init(params: Any) -> Any:
+    def scaled(updates: Any, params: Any, rate: Any) -> Any:
         del params
-        return optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)) if scheduled else optax.EmptyState()
+        return jax.tree.map(lambda u: _numbers.cast(rate, u.dtype) * u, updates)
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        del params
-        _tree.state_of(optax.ScaleByScheduleState if scheduled else optax.EmptyState, state)
-        rate = learning_rate(state.count) if scheduled else learning_rate
-        updates = jax.tree.map(lambda u: _numbers.cast(rate, u.dtype) * u, updates)
-        return updates, optax.ScaleByScheduleState(optax.safe_increment(state.count)) if scheduled else state
-
-    return optax.GradientTransformation(init, update)
+    return _tree.scheduled((learning_rate,), optax.ScaleByScheduleState, scaled)

@@ -8,8 +8,9 @@ import numpy as np
 import optax
 from jax.scipy.special import xlog1py
 
-from rmsprop_optax import _formats, _numbers, _tree
+from rmsprop_optax import _formats, _tree
 from rmsprop_optax._arguments import checked
+from rmsprop_optax._numbers import cast
 from rmsprop_optax._types import Number, Storage, Tree
 
 
@@ -29,8 +30,12 @@ class ScaleByRmsState(NamedTuple):
 
 
 def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
-    """``nu = (1 − rate)·nu + rate·|g|²``."""
-    return _forget(nu, rate) + _numbers.cast(rate, nu.dtype) * _abs_sq(g)
+    """``nu = (1 − rate)·nu + rate·|g|²``.
+
+    In float32 ``decay·nu`` is off by 6e-8 a step, which a decay of 0.999 adds up to 6e-5; ``nu − rate·nu`` is not.
+    """
+    share = cast(rate, nu.dtype)
+    return nu - share * nu + share * _abs_sq(g)
 
 
 def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) -> tuple[jax.Array, jax.Array]:
@@ -39,8 +44,8 @@ def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) -> tuple[jax
     It equals E[g²] − E[g]² in exact arithmetic and is never negative. At a rate of 1 nothing is left of the old
     moments, and the variance of one gradient is 0.
     """
-    mu = mu + _numbers.cast(rate, mu.dtype) * (g - mu)
-    return _forget(nu, rate) + _numbers.cast(_odds(rate), nu.dtype) * _abs_sq(g - mu), mu
+    mu = mu + cast(rate, mu.dtype) * (g - mu)
+    return nu - cast(rate, nu.dtype) * nu + cast(_odds(rate), nu.dtype) * _abs_sq(g - mu), mu
 
 
 def variance_of_old_mean(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) -> tuple[jax.Array, jax.Array]:
@@ -48,8 +53,8 @@ def variance_of_old_mean(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) 
 
     XLA:TPU encodes a short ``nu`` in the same pass only in this order, XLA:CPU copies the mean in it.
     """
-    d, share = g - mu, _numbers.cast(rate, nu.dtype)
-    return _forget(nu, rate) + share * (1 - share) * _abs_sq(d), mu + _numbers.cast(rate, mu.dtype) * d
+    d, share = g - mu, cast(rate, nu.dtype)
+    return nu - share * nu + share * (1 - share) * _abs_sq(d), mu + cast(rate, mu.dtype) * d
 
 
 def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Array:
@@ -59,8 +64,8 @@ def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Arr
     """
     lowest = float(jnp.finfo(nu.dtype).tiny) ** 0.5
     if floor is not None:
-        lowest = jnp.maximum(_numbers.cast(floor, nu.dtype), lowest)
-    d = jnp.sqrt(nu + _numbers.cast(inside, nu.dtype)) + _numbers.cast(outside, nu.dtype)
+        lowest = jnp.maximum(cast(floor, nu.dtype), lowest)
+    d = jnp.sqrt(nu + cast(inside, nu.dtype)) + cast(outside, nu.dtype)
     # XLA:CPU does not vectorise jnp.maximum. Without the comparison it makes the quotient a product with rsqrt, whose
     # last bits depend on an entry's place in a vector, and so on the sharding.
     return jnp.where(d < lowest, lowest, d)
@@ -74,9 +79,12 @@ def bounded(g: jax.Array) -> jax.Array:
     return jax.lax.clamp(-most, g, most)  # XLA:CPU gives two comparisons a kernel and an array of their own
 
 
-def _forget(x: jax.Array, rate: Any) -> jax.Array:
-    """``(1 − rate)·x``. In float32 ``decay·x`` is off by 6e-8 a step, which a decay of 0.999 adds up to 6e-5."""
-    return x - _numbers.cast(rate, x.dtype) * x
+def _abs_sq(g: jax.Array) -> jax.Array:
+    return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
+
+
+def _divide(g: jax.Array, d: jax.Array) -> jax.Array:
+    return jax.lax.complex(g.real / d, g.imag / d) if jnp.iscomplexobj(g) else g / d
 
 
 def _odds(rate: Any) -> Any:
@@ -84,14 +92,6 @@ def _odds(rate: Any) -> Any:
     if isinstance(rate, float):
         return rate / (1 - rate) if rate < 1 else 0.0
     return jnp.where(rate < 1, rate / jnp.where(rate < 1, 1 - rate, 1), 0)
-
-
-def _abs_sq(g: jax.Array) -> jax.Array:
-    return g.real * g.real + g.imag * g.imag if jnp.iscomplexobj(g) else g * g
-
-
-def _divide(g: jax.Array, d: jax.Array) -> jax.Array:
-    return jax.lax.complex(g.real / d, g.imag / d) if jnp.iscomplexobj(g) else g / d
 
 
 def _corrected(rate: Any, count: jax.Array) -> jax.Array:

@@ -13,30 +13,41 @@ from rmsprop_optax._types import Tree
 
 S = TypeVar("S")
 
-
-def _is_none(x: Any) -> bool:
-    return x is None
+_MEND = "call update with gradients of the parameters that init was called with, and with those parameters"
+OTHER = (
+    "call state = init(params) of the same options first, or carry the old state over with "
+    "rmsprop_optax.interop.transfer (interop.optax for a state of optax)"
+)
 
 
 def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *states: Tree) -> tuple[Any, ...]:
     """Apply ``function(update, *states)``, which returns as many values, to every leaf; one tree for each value.
 
-    A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is an option that is off; it
-    reaches ``function`` as ``None``.
+    A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is off and stays ``None``.
 
     Raises:
       ValueError: the trees or their shapes differ.
     """
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
+    leaves = jax.tree.leaves_with_path(updates, is_leaf=_is_none)
+    treedef: Any = jax.tree.structure(updates, is_leaf=_is_none)
+    columns = [[None] * len(leaves) if state is None else alike(treedef, state) for state in states]
     if _is_staged():
         function = jax.jit(function)  # traced and lowered once for all leaves that are alike; XLA inlines it
-    columns = [leaves, *(_leaves_like(updates, treedef, state) for state in states)]
-    rows = [row if row[0] is None else function(*row) for row in zip(*columns, strict=True)]
-    outputs = zip(*rows, strict=True) if rows else columns
+    rows = []
+    for (path, update), *parts in zip(leaves, *columns, strict=True):
+        if update is not None:
+            _check_shapes(path, update, parts)
+            update, *parts = function(update, *parts)
+        rows.append((update, *parts))
+    outputs = zip(*rows, strict=True) if rows else [()] * (1 + len(states))
     return tuple(
-        None if state is None else jax.tree.unflatten(treedef, output)
-        for state, output in zip((updates, *states), outputs, strict=True)
+        None if tree is None else treedef.unflatten(output)
+        for tree, output in zip((updates, *states), outputs, strict=True)
     )
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
 
 
 def _is_staged() -> bool:
@@ -47,23 +58,6 @@ def _is_staged() -> bool:
     return isinstance(jnp.zeros([]), jax.core.Tracer)
 
 
-def _leaves_like(updates: optax.Updates, treedef: Any, other: Tree) -> list[Any]:
-    if other is None:
-        return [None] * treedef.num_leaves
-    leaves = alike(treedef, other)
-    for (path, update), leaf in zip(jax.tree.leaves_with_path(updates, is_leaf=_is_none), leaves, strict=True):
-        shape = () if np.isscalar(leaf) else getattr(leaf, "shape", type(leaf).__name__)
-        if update is not None and jnp.shape(update) != shape:
-            raise ValueError(
-                f"the update{jax.tree_util.keystr(path)} must have the shape of its state and parameter, got "
-                f"{jnp.shape(update)} for {shape}: {_MEND}."
-            )
-    return leaves
-
-
-_MEND = "call update with gradients of the parameters that init was called with, and with those parameters"
-
-
 def alike(treedef: Any, other: Tree) -> list[Any]:
     """The leaves of a tree that must have the structure of the updates or of the parameters."""
     try:
@@ -71,6 +65,16 @@ def alike(treedef: Any, other: Tree) -> list[Any]:
     except ValueError as error:
         raise ValueError(f"updates, state and parameters must be trees alike, got: {error}; {_MEND}.") from error
     return leaves
+
+
+def _check_shapes(path: Any, update: Any, parts: list[Any]) -> None:
+    for part in parts:
+        shape = () if np.isscalar(part) else getattr(part, "shape", type(part).__name__)
+        if part is not None and jnp.shape(update) != shape:
+            raise ValueError(
+                f"the update{jax.tree_util.keystr(path)} must have the shape of its state and parameter, got "
+                f"{jnp.shape(update)} for {shape}: {_MEND}."
+            )
 
 
 def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Tree:
@@ -97,14 +101,45 @@ def chain(*links: optax.GradientTransformation | None) -> optax.GradientTransfor
         return in_float32(on[0])
     inner = in_float32(optax.chain(*on))
 
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
-        if type(state) is not tuple or len(state) != len(on):
-            came = f"a tuple of {len(state)}" if type(state) is tuple else _told(type(state))
-            raise TypeError(f"the state must be a tuple of {len(on)}, a part for each link, got {came}: {OTHER}.")
-        updates, state = inner.update(updates, state, params, **extra_args)
-        return updates, state
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        if len(state_of(tuple, state)) != len(on):
+            raise TypeError(f"the state must have {len(on)} parts, one for each link, got {len(state)}: {OTHER}.")
+        return inner.update(updates, state, params, **extra_args)
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def state_of(kind: type[S], state: Any) -> S:
+    """Raise ``TypeError`` if the type of ``state`` is not ``kind``, with the way out."""
+    if type(state) is not kind:
+        must, came = (
+            f"{t.__module__.partition('.')[0]}.{t.__name__}".removeprefix("builtins.") for t in (kind, type(state))
+        )
+        raise TypeError(f"the state must be a {must}, got {came}: {OTHER}.")
+    return state
+
+
+def scheduled(
+    factors: tuple[Any, ...], kind: type[Any], function: Callable[..., optax.Updates]
+) -> optax.GradientTransformation:
+    """The link ``function(updates, params, *factors)``, whose factors are numbers or schedules of the step count.
+
+    Its state is a ``kind`` with the count if a factor is a schedule, and empty otherwise.
+    """
+    counts = any(map(callable, factors))
+    kind = kind if counts else optax.EmptyState
+
+    def init(params: Any) -> Any:
+        del params
+        return kind(jnp.zeros([], jnp.int32)) if counts else kind()
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        state_of(kind, state)
+        values = (factor(state.count) if callable(factor) else factor for factor in factors)
+        updates = function(updates, params, *values)
+        return updates, kind(optax.safe_increment(state.count)) if counts else state
+
+    return optax.GradientTransformation(init, update)
 
 
 def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
@@ -132,12 +167,12 @@ def _widened(path: Any, u: Any) -> Any:
             f"the update{jax.tree_util.keystr(path)} must be floating-point or complex, got {dtype}: give None for a "
             "parameter that has no gradient."
         )
-    u = u if isinstance(u, jax.Array) else jnp.asarray(u)
+    u = jnp.asarray(u)
     return _as(u, _numbers.wide(u.dtype))
 
 
 def _narrowed(u: Any, wide: Any) -> Any:
-    return u if wide is None else _as(wide, u.dtype if isinstance(u, jax.Array) else jnp.result_type(u))
+    return u if wide is None else _as(wide, jnp.result_type(u))
 
 
 def _as(x: jax.Array, dtype: Any) -> jax.Array:
@@ -152,45 +187,3 @@ def _dtype(what: str, path: Any, x: Any) -> Any:
             "its gradients, not the model or function that they belong to."
         )
     return dtype
-
-
-OTHER = (
-    "call state = init(params) of the same options first, or carry the old state over with "
-    "rmsprop_optax.interop.transfer (interop.optax for a state of optax)"
-)
-
-
-def state_of(kind: type[S], state: Any) -> S:
-    """Raise ``TypeError`` if ``state`` is not of a ``kind``, with the way out."""
-    if not isinstance(state, kind):
-        raise TypeError(f"the state must be {_told(kind)}, got {_told(type(state))}: {OTHER}.")
-    return state
-
-
-def _told(kind: type) -> str:
-    package = kind.__module__.partition(".")[0]
-    return kind.__name__ if package == "builtins" else f"{package}'s {kind.__name__}"
-
-
-def widened(tree: Tree, which: Callable[[Any], bool] = lambda x: True) -> Tree:
-    """Floating-point and complex arrays, or abstract ones, in float32 or wider; other leaves unchanged."""
-
-    def leaf(x: Any) -> Any:
-        if not (jnp.issubdtype(x.dtype, jnp.inexact) and which(x)):
-            return x
-        dtype = _numbers.wide(x.dtype)
-        if isinstance(x, jax.ShapeDtypeStruct):
-            return jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding)
-        return x.astype(dtype)
-
-    return jax.tree.map(leaf, tree)
-
-
-def optimizer(tx: Any) -> optax.GradientTransformationExtraArgs:
-    """The transformation to wrap, with support for extra arguments; raise ``TypeError`` if it is none."""
-    if not isinstance(tx, optax.GradientTransformation):
-        raise TypeError(
-            f"what is wrapped must be an optax.GradientTransformation, got {tx!r}: call its constructor, as in "
-            "rmsprop(0.1), or .gradient_transformation() of an optax.MultiSteps."
-        )
-    return optax.with_extra_args_support(tx)

@@ -1,12 +1,14 @@
 """Optimizers for bfloat16 parameters."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _tree
+from rmsprop_optax import _numbers, _tree
+from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._bits import from_bits, to_bits
 from rmsprop_optax._types import Tree
 
@@ -31,18 +33,32 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
       >>> str(updates.dtype)
       'float32'
     """
-    tx = _tree.optimizer(tx)
+    tx = optimizer(tx)
 
     def init(params: optax.Params) -> optax.OptState:
-        return tx.init(_tree.widened(params))
+        return tx.init(_widened(params))
 
     def update(
         updates: optax.Updates, state: optax.OptState, params: optax.Params | None = None, **extra_args: Any
     ) -> tuple[optax.Updates, optax.OptState]:
-        updates, state = tx.update(_tree.widened(updates), state, _tree.widened(params), **extra_args)
+        updates, state = tx.update(_widened(updates), state, _widened(params), **extra_args)
         return updates, state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _widened(tree: Tree, which: Callable[[Any], bool] = lambda x: True) -> Tree:
+    """Floating-point and complex arrays, or abstract ones, in float32 or wider; other leaves unchanged."""
+
+    def leaf(x: Any) -> Any:
+        if not (jnp.issubdtype(x.dtype, jnp.inexact) and which(x)):
+            return x
+        dtype = _numbers.wide(x.dtype)
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(x.shape, dtype, sharding=x.sharding)
+        return x.astype(dtype)
+
+    return jax.tree.map(leaf, tree)
 
 
 class RemainderState(NamedTuple):
@@ -97,11 +113,11 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
       The split of a float32 into a bfloat16 and 16 bits is known from mixed precision training; the rounding half away
       from 0 makes the remainder fit an int16.
     """
-    tx = _tree.optimizer(tx)
+    tx = optimizer(tx)
 
     def init(params: optax.Params) -> RemainderState:
         remainder = jax.tree.map(lambda p: jnp.zeros_like(p, dtype=jnp.int16) if _is_short(p) else None, params)
-        return RemainderState(remainder, tx.init(_tree.widened(params, _is_short)))
+        return RemainderState(remainder, tx.init(_widened(params, _is_short)))
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         if params is None:
@@ -111,7 +127,7 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
         rests = _tree.alike(treedef, state.remainder)
         old = jax.tree.leaves(params)
         whole = [p if r is None else _whole(p, r) for p, r in zip(old, rests, strict=True)]
-        wide = _tree.widened(updates, _is_short)
+        wide = _widened(updates, _is_short)
         steps, inner = tx.update(wide, state.inner, jax.tree.unflatten(treedef, whole), **extra_args)
         rows = zip(old, whole, treedef.flatten_up_to(steps), rests, strict=True)
         moved = [(u, r) if r is None or u is None else _split(p, m + u) for p, m, u, r in rows]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from rmsprop_optax import _paths
-from rmsprop_optax._tree import optimizer
+from rmsprop_optax._arguments import optimizer
 
 _FLAG = "--xla_backend_extra_options="
 _OPTION = "xla_cpu_use_multi_output_fusion"

@@ -10,11 +10,11 @@ import numpy as np
 import optax
 
 from rmsprop_optax import _nnx
+from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._columns import aligned
 from rmsprop_optax._paths import named, nodes
 from rmsprop_optax._probe import HUGE, TINY, mean_squares, probe, rates_at, sample, samples
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._tree import optimizer
 
 __all__ = ["Layer", "MeasuredState", "effective_rates", "measured", "report", "scalars"]
 

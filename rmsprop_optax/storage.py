@@ -23,7 +23,8 @@ from typing import Any
 import jax
 import optax
 
-from rmsprop_optax import _formats, _tree
+from rmsprop_optax import _formats
+from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._formats import FORMATS, Format, decoded
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._scale import ScaleByRmsState
@@ -63,7 +64,7 @@ def with_storage(
     """
     _formats.check(storage)
     _formats.check(momentum_storage, name="momentum_storage", signed=True)
-    tx = _tree.optimizer(tx)
+    tx = optimizer(tx)
 
     def is_ours(x: Any) -> bool:
         return isinstance(x, ScaleByRmsState | MomentumState)

@@ -16,7 +16,7 @@ LAYERS = (
     ("_numbers",),
     ("_arguments", "_complex"),
     ("_paths", "_tree", "_formats", "_nnx"),
-    ("_scale", "_momentum", "_decay", "_gains", "_rmsprop"),
+    ("_scale", "_momentum", "_nesterov", "_decay", "_gains", "_rmsprop"),
     ("storage", "bfloat16", "experimental", "sharding", "scaling"),
     ("dialects",),
     ("recipes", "measure", "_probe", "differences", "plots"),

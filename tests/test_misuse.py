@@ -92,7 +92,6 @@ NUMBERS = {
         r"scalar, got an array of shape \(2,\).*partition",
     ),
     "an optimizer for a rate": (partial(rmsprop, optax.adam(0.1)), TypeError, "must be a number, got .*Gradient"),
-    "a huge integer": (partial(rmsprop, 10**400), ValueError, "learning_rate must be finite"),
     "a negative l2": (partial(rmsprop, 0.1, l2=-1.0), ValueError, "l2 must .* got l2=-1.0: .* 0 or None turns it off"),
     "a negative decay of weights": (partial(rmsprop, 0.1, weight_decay=-1.0), ValueError, "got weight_decay=-1.0"),
     "a dialect's negative penalty": (partial(dialects.pytorch, weight_decay=-1), ValueError, "got weight_decay=-1"),
@@ -278,7 +277,7 @@ TREES = {
     "a state of another optimizer": (
         partial(update, state=optax.adam(0.1).init(PARAMS)),
         TypeError,
-        r"must be a tuple of 3, a part for each link, got a tuple of 2: call state = init\(params\).*interop.transfer",
+        r"must have 3 parts, one for each link, got 2: call state = init\(params\).*interop.transfer",
     ),
     "a state across x64": (across_x64, UserWarning, "float64 .* truncated to dtype float32.*jax_enable_x64"),
     "parameters of another tree": (
@@ -346,29 +345,37 @@ CALLS = {
     "a NumPy eps that vanishes in float16": (
         lambda: rmsprop(0.1, eps=np.float16(1e-8)),
         TypeError,
-        r"eps must be in float32 or wider, got eps=np.float16\(0.0\) in float16",
+        "eps must be in float32 or wider, got float16: give a Python number",
     ),
     "a schedule that returns an array of a shape that fits": (
         partial(update, rmsprop(lambda t: jnp.ones(3))),
         ValueError,
-        r"the value of learning_rate's schedule must be a scalar, got an array of shape \(3,\): .*partition",
+        r"learning_rate\(count\) must be a scalar, got an array of shape \(3,\): .*partition",
     ),
     "a schedule that returns an array that widens the update": (
         partial(update, rmsprop(lambda t: jnp.ones((4, 1, 1)))),
         ValueError,
-        r"the value of learning_rate's schedule must be a scalar, got an array of shape \(4, 1, 1\)",
+        r"learning_rate\(count\) must be a scalar, got an array of shape \(4, 1, 1\)",
     ),
     "a scheduled decay of weights that returns an array": (
         partial(update, weight_decay=lambda t: three),
         ValueError,
-        r"the value of weight_decay's schedule must be a scalar, got an array of shape \(3,\)",
+        r"weight_decay\(count\) must be a scalar, got an array of shape \(3,\)",
     ),
-    "a schedule that returns nothing": (partial(update, rmsprop(lambda t: None)), TypeError, "got None from <function"),
-    "a schedule that returns text": (partial(update, rmsprop(lambda t: "0.1")), TypeError, "got '0.1' from <function"),
+    "a schedule that returns nothing": (
+        partial(update, rmsprop(lambda t: None)),
+        TypeError,
+        r"must be a number, got learning_rate\(count\)=None",
+    ),
+    "a schedule that returns text": (
+        partial(update, rmsprop(lambda t: "0.1")),
+        TypeError,
+        r"learning_rate\(count\)='0.1'",
+    ),
     "a constructor for a rate": (
         partial(update, rmsprop(rmsprop)),
         TypeError,
-        "learning_rate must .* from <function rms",
+        r"learning_rate\(count\) must be a number, got .*GradientTransformation",
     ),
     "a truth value for a rate": (
         partial(rmsprop, jnp.array(True)),
@@ -389,7 +396,7 @@ CALLS = {
     "another optimizer's state for gains": (
         lambda: scale_by_gains().update(PARAMS, optax.adam(0.1).init(PARAMS)),
         TypeError,
-        "must be rmsprop_optax's ScaleByGainsState, got tuple",
+        "must be a rmsprop_optax.ScaleByGainsState, got tuple",
     ),
     "a constructor that is measured": (partial(measured, rmsprop), TypeError, "Transformation, got <function rms"),
     "a rate in float32_updates": (partial(float32_updates, 0.1), TypeError, "must be an .*Transformation, got 0.1"),
@@ -422,33 +429,33 @@ CALLS = {
     "init forgotten": (
         lambda: rmsprop(0.1).update(PARAMS, None),
         TypeError,
-        r"the state must be a tuple of 3, a part for each link, got NoneType: call state = init\(params\)",
+        r"the state must be a tuple, got NoneType: call state = init\(params\)",
     ),
-    "init not called": (partial(update, state=rmsprop(0.1).init), TypeError, "must be a tuple of 3, .* got function"),
+    "init not called": (partial(update, state=rmsprop(0.1).init), TypeError, "must be a tuple, got function"),
     "parameters before the state": (
         lambda: rmsprop(0.1).update(PARAMS, PARAMS, rmsprop(0.1).init(PARAMS)),
         TypeError,
-        r"must be a tuple of 3, .* got dict: call state = init\(params\)",
+        r"must be a tuple, got dict: call state = init\(params\)",
     ),
     "a state before the gradients": (
         lambda: rmsprop(0.1).update(rmsprop(0.1).init(PARAMS), PARAMS, PARAMS),
         TypeError,
-        "must be a tuple of 3, .* got dict",
+        "must be a tuple, got dict",
     ),
     "Adam's state": (
         partial(update, scale_by_rms(), state=optax.scale_by_adam().init(PARAMS)),
         TypeError,
-        "must be rmsprop_optax's ScaleByRmsState, got optax's ScaleByAdamState: .*interop.optax",
+        "must be a rmsprop_optax.ScaleByRmsState, got optax.ScaleByAdamState: .*interop.optax",
     ),
     "a state without the momentum": (
         partial(update, state=rmsprop(0.1).init(PARAMS), momentum=0.9),
         TypeError,
-        "must be a tuple of 4, a part for each link, got a tuple of 3: .*interop.transfer",
+        "must have 4 parts, one for each link, got 3: .*interop.transfer",
     ),
     "a state without the remainder": (
         partial(update, with_remainder(rmsprop(0.1)), state=rmsprop(0.1).init(PARAMS)),
         TypeError,
-        "must be rmsprop_optax's RemainderState, got tuple",
+        "must be a rmsprop_optax.RemainderState, got tuple",
     ),
     "gains without a state": (lambda: scale_by_gains().update(PARAMS, None), TypeError, "must be .* got NoneType"),
     "a remainder's parameters of another tree": (

@@ -1,0 +1,73 @@
+"""The way back from Nesterov's look-ahead."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmsprop_optax import _formats, _numbers, _tree
+from rmsprop_optax._arguments import checked
+from rmsprop_optax._types import Number
+
+
+@checked()
+def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: Number) -> optax.Params:
+    r"""The parameters without Nesterov's look-ahead.
+
+    .. math::
+      \theta = p + momentum \cdot b
+
+    Sutskever's form jumps by ``momentum·b``, takes the gradient there and corrects. optax's form, and ours, trains the
+    parameters after the jump; both follow the same path. This function takes the last jump back, for evaluation or for
+    comparison with an implementation that keeps ``θ``.
+
+    Args:
+      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it. The buffer of ``optax.trace`` has the
+        other sign and is not accepted.
+      params: what was trained, a tree of arrays.
+      momentum: that of the transformation, in [0, 1); times the learning rate where ``lr_in_momentum`` is False.
+
+    Returns:
+      A tree like ``params``. Leaves that ``optax.masked`` keeps from the optimizer are unchanged.
+
+    Raises:
+      ValueError: the state has no momentum buffer of this package, or several, or one of other shapes; ``momentum`` is
+        out of its range.
+
+    Example:
+      >>> from rmsprop_optax import rmsprop
+      >>> tx = rmsprop(0.1, momentum=0.5, nesterov=True)
+      >>> params = jnp.array([1.0])
+      >>> updates, state = tx.update(params, tx.init(params))
+      >>> before, after = params, optax.apply_updates(params, updates)
+      >>> [round(float(p[0]), 4) for p in (after, nesterov_eval_params(state, after, 0.5))]  # 1 − 1.5·b, 1 − b
+      [0.5257, 0.6838]
+
+    Source:
+      Sutskever, Martens, Dahl, Hinton: On the importance of initialization and momentum in deep learning, ICML 2013.
+    """
+    traces = [x.trace for x in jax.tree.leaves(state, is_leaf=_is_buffer) if _is_buffer(x)]
+    if len(traces) != 1:
+        raise ValueError(
+            f"the state must hold one momentum buffer of rmsprop_optax, got {len(traces)}: pass the state of one "
+            "optimizer with momentum."
+        )
+
+    def one(p: jax.Array, b: Any) -> jax.Array:
+        if b is None or isinstance(b, optax.MaskedNode):
+            return p
+        b = _formats.decoded(b) if hasattr(b, "dtype") else jax.lax.complex(*b)
+        if b.shape != p.shape:
+            raise ValueError(f"the buffer must have the shape of its parameter, got {b.shape} for {p.shape}.")
+        jumped: jax.Array = p.astype(b.dtype) + _numbers.cast(0.0 if momentum is None else momentum, b.dtype) * b
+        return jumped.astype(p.dtype)
+
+    treedef: Any = jax.tree.structure(params)
+    rows = zip(jax.tree.leaves(params), _tree.alike(treedef, traces[0]), strict=True)
+    return jax.tree.unflatten(treedef, [one(jnp.asarray(p), b) for p, b in rows])
+
+
+def _is_buffer(x: Any) -> bool:
+    """Whether ``x`` is a state of ours with a buffer; the one of ``optax.trace`` may have the other sign."""
+    return "trace" in getattr(x, "_fields", ()) and not isinstance(x, optax.TraceState)
