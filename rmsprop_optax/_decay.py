@@ -33,7 +33,7 @@ def add_weight_decay(
     """
     if weight_decay is None:
         return None
-    # optax.inject_hyperparams takes a mask that is a function for a schedule and hands over its value.
+    # optax.inject_hyperparams calls a mask function as if it were a schedule and passes the result.
     if isinstance(mask, int | float | jax.Array):
         raise TypeError(
             f"{name}_mask must be a tree of bools or a function of the parameters, got {mask!r}: leave it out to decay "

@@ -1,8 +1,8 @@
-"""The numbers that options are made of, and their ranges.
+"""The numbers of options, their ranges, and the dtypes of the computation.
 
-A Python or NumPy number is static: its range is checked when the transformation is built, and a static zero may turn
-its link off. A ``jax.Array`` is dynamic: its value is never read, so that the state has the same structure whatever
-``optax.inject_hyperparams`` or ``jit`` put into it.
+A Python or NumPy number is static: its range is checked when the transformation is built, and a static 0 may turn its
+link off. A ``jax.Array`` is dynamic: its value is never read, so the structure of the state does not depend on the
+numbers that ``optax.inject_hyperparams`` or ``jit`` passes.
 """
 
 from math import inf
@@ -127,12 +127,12 @@ def needs(option: str, given: bool, other: str, value: Any) -> None:
 
 
 def cast(value: Any, dtype: Any) -> jax.Array:
-    """``value`` ready to meet an array of ``dtype`` under strict promotion; a Python float adapts by itself."""
+    """``value`` for arithmetic with an array of ``dtype`` under strict promotion; a Python float needs no cast."""
     return value if isinstance(value, float) else jnp.asarray(value, dtype)  # type: ignore[return-value]
 
 
 def wide(dtype: Any) -> Any:
-    """The dtype that maths on ``dtype``, floating-point or complex, is done in: float32 or wider."""
+    """The dtype to compute in for arrays of ``dtype``, floating-point or complex: float32 or wider."""
     return np.promote_types(dtype, np.float32)
 
 

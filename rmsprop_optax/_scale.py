@@ -1,4 +1,4 @@
-"""The heart: gradients divided by the root of their mean square, and the state that carries it."""
+"""Gradients divided by the root of their mean square, and the state that holds it."""
 
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class ScaleByRmsState(NamedTuple):
 def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
     """``nu = (1 − rate)·nu + rate·|g|²``.
 
-    In float32 ``decay·nu`` is off by 6e-8 a step, which a decay of 0.999 adds up to 6e-5; ``nu − rate·nu`` is not.
+    ``decay·nu`` in float32 is off by 6e-8 a step, which a decay of 0.999 accumulates to 6e-5; ``nu − rate·nu`` is not.
     """
     share = cast(rate, nu.dtype)
     return nu - share * nu + share * _abs_sq(g)
@@ -41,17 +41,17 @@ def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
 def variance(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) -> tuple[jax.Array, jax.Array]:
     """``mu += rate·(g − mu);  e = g − mu;  nu = (1 − rate)·nu + rate/(1 − rate)·|e|²``.
 
-    It equals E[g²] − E[g]² in exact arithmetic and is never negative. At a rate of 1 nothing is left of the old
-    moments, and the variance of one gradient is 0.
+    In exact arithmetic this is E[g²] − E[g]²; it is never negative. At a rate of 1 the old moments have no weight, and
+    the variance of one gradient is 0.
     """
     mu = mu + cast(rate, mu.dtype) * (g - mu)
     return nu - cast(rate, nu.dtype) * nu + cast(_odds(rate), nu.dtype) * _abs_sq(g - mu), mu
 
 
 def variance_of_old_mean(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) -> tuple[jax.Array, jax.Array]:
-    """``d = g − mu;  nu = (1 − rate)·nu + rate·(1 − rate)·|d|²;  mu += rate·d``: :func:`variance` in another order.
+    """``d = g − mu;  nu = (1 − rate)·nu + rate·(1 − rate)·|d|²;  mu += rate·d``: :func:`variance` of the old mean.
 
-    XLA:TPU encodes a short ``nu`` in the same pass only in this order, XLA:CPU copies the mean in it.
+    XLA:TPU fuses the encoding of a short ``nu`` only with this form; XLA:CPU copies the mean for it.
     """
     d, share = g - mu, cast(rate, nu.dtype)
     return nu - share * nu + share * (1 - share) * _abs_sq(d), mu + cast(rate, mu.dtype) * d
@@ -60,23 +60,23 @@ def variance_of_old_mean(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) 
 def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Array:
     """``max(sqrt(nu + inside) + outside, floor)``, where the floor is at least the root of the smallest normal number.
 
-    So a weight that never saw a gradient stays, also without an epsilon, and no quotient overflows.
+    A weight whose gradients were all 0 then keeps its value even without an epsilon, and no quotient overflows.
     """
     lowest = float(jnp.finfo(nu.dtype).tiny) ** 0.5
     if floor is not None:
         lowest = jnp.maximum(cast(floor, nu.dtype), lowest)
     d = jnp.sqrt(nu + cast(inside, nu.dtype)) + cast(outside, nu.dtype)
-    # XLA:CPU does not vectorise jnp.maximum. Without the comparison it makes the quotient a product with rsqrt, whose
-    # last bits depend on an entry's place in a vector, and so on the sharding.
+    # XLA:CPU does not vectorise jnp.maximum. Without a comparison it replaces the quotient by a product with rsqrt,
+    # whose last bits depend on the position in a vector, and so on the sharding.
     return jnp.where(d < lowest, lowest, d)
 
 
 def bounded(g: jax.Array) -> jax.Array:
-    """The gradient between numbers whose squares are finite, ±1.2e18 in float32; NaN stays."""
+    """The gradient clamped to numbers whose squares are finite, ±1.2e18 in float32; NaN stays NaN."""
     if jnp.iscomplexobj(g):
         return jax.lax.complex(bounded(g.real), bounded(g.imag))
     most = np.asarray(float(jnp.finfo(g.dtype).max) ** 0.5 / 16, g.dtype)
-    return jax.lax.clamp(-most, g, most)  # XLA:CPU gives two comparisons a kernel and an array of their own
+    return jax.lax.clamp(-most, g, most)  # for two comparisons XLA:CPU needs another kernel and array
 
 
 def _abs_sq(g: jax.Array) -> jax.Array:
@@ -131,11 +131,11 @@ def scale_by_rms(
       mu_t = decay \cdot mu_{t-1} + (1 - decay) \cdot g_t, \qquad
       nu_t = decay \cdot (nu_{t-1} + (1 - decay) \cdot |g_t - mu_{t-1}|^2)
 
-    The maths is done in float32 or wider; the update has the dtype of the gradient. A weight whose gradients are all 0
-    stays. A finite gradient never makes the state infinite: beyond 1e18 in float32 it counts as 1e18. An infinite one
-    makes the update NaN. The mean of the centered form is one float32 number: noise of a thousandth of the mean is
-    measured to four digits, and noise below 1e-7 of it is not seen. The derivative of the update is not defined where
-    ``nu + eps`` is 0, nor by a decay of 0 under bias correction.
+    The computation is in float32 or wider; the update has the dtype of the gradient. A weight whose gradients are all 0
+    keeps its value. Gradients beyond ±1.2e18 count as ±1.2e18 (in float32), so a finite gradient never makes the state
+    infinite; an infinite gradient makes the update NaN. Centered, noise of a thousandth of the mean is measured to four
+    digits, and noise below 1e-7 of the mean is lost. The derivative of the update is undefined where ``nu + eps`` is 0,
+    and with respect to a decay of 0 under bias correction.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).

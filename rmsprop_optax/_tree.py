@@ -21,7 +21,7 @@ OTHER = (
 
 
 def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *states: Tree) -> tuple[Any, ...]:
-    """Apply ``function(update, *states)``, which returns as many values, to every leaf; one tree for each value.
+    """Apply ``function(update, *states)`` to every leaf. It returns as many values, and each makes one tree.
 
     A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is off and stays ``None``.
 
@@ -51,15 +51,15 @@ def _is_none(x: Any) -> bool:
 
 
 def _is_staged() -> bool:
-    """Whether a program is being traced, as under ``jit`` or ``scan``: only then is a new array a tracer.
+    """Whether ``jit`` or ``scan`` traces a program: only then is a new array a tracer.
 
-    In ``vmap`` or ``grad`` without ``jit`` a jitted function would be compiled again at every call.
+    Under ``vmap`` or ``grad`` without ``jit``, a jitted function would be compiled again at every call.
     """
     return isinstance(jnp.zeros([]), jax.core.Tracer)
 
 
 def alike(treedef: Any, other: Tree) -> list[Any]:
-    """The leaves of a tree that must have the structure of the updates or of the parameters."""
+    """The leaves of a tree that must have the structure ``treedef``, that of the updates or parameters."""
     try:
         leaves: list[Any] = treedef.flatten_up_to(other)
     except ValueError as error:
@@ -122,7 +122,7 @@ def state_of(kind: type[S], state: Any) -> S:
 def scheduled(
     factors: tuple[Any, ...], kind: type[Any], function: Callable[..., optax.Updates]
 ) -> optax.GradientTransformation:
-    """The link ``function(updates, params, *factors)``, whose factors are numbers or schedules of the step count.
+    """Return the link ``function(updates, params, *factors)``; factors are numbers or schedules of the step count.
 
     Its state is a ``kind`` with the count if a factor is a schedule, and empty otherwise.
     """
@@ -143,9 +143,9 @@ def scheduled(
 
 
 def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Let ``inner`` see updates in float32 or wider; the result leaves in the dtype that came in.
+    """Cast updates to float32 or wider for ``inner``, and its result back to their dtype.
 
-    One cast at each end: no link between them rounds to bfloat16 or needs to know dtypes.
+    With one cast at each end, no link between rounds to bfloat16 or handles dtypes.
     """
     inner = optax.with_extra_args_support(inner)
 
