@@ -1,6 +1,7 @@
 """What every transformation promises, as one table: tests × rows."""
 
 import functools
+import itertools
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,7 @@ from flax.training.train_state import TrainState
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
-from rows import PLAIN, ROWS, third
+from rows import CORE, PLAIN, ROWS, third
 
 from rmsprop_optax import dialects
 
@@ -23,6 +24,20 @@ def rows(condition):
 
 
 all_rows = rows(lambda row: True)
+_turn = itertools.count()
+
+
+def rows_in_turn(condition=lambda row: True):
+    """All rows, for a test that compiles a program for each: by default the core and a third of the others.
+
+    The next test begins with the next third, so that the default run takes each row through a third of these tests and
+    each of these tests through rows of all kinds.
+    """
+    found = [row for row in ROWS if condition(row.values[0])]
+    others = [row.id for row in found if not row.marks and row.values[0] not in CORE]
+    left = set(others) - set(others[next(_turn) % 3 :: 3])
+    marked = [pytest.param(*row.values, id=row.id, marks=pytest.mark.slow) if row.id in left else row for row in found]
+    return pytest.mark.parametrize("row", marked)
 
 
 def tree(row, seed=0):
@@ -116,7 +131,7 @@ def test_jit_equals_eager_and_compiles_once(row):
     assert_close(result, run(tx, params, stream), row.formats)
 
 
-@all_rows
+@rows_in_turn()
 def test_scan_cond_and_vmap(row):
     params, stream = float32(), [float32(seed) for seed in (1, 2, 3)]
     tx = row()
@@ -136,7 +151,7 @@ def test_scan_cond_and_vmap(row):
         assert_close(jax.tree.map(lambda u, i=i: u[i], updates), tx.update(one, tx.init(one), one)[0])
 
 
-@rows(lambda row: row.differentiable)
+@rows_in_turn(lambda row: row.differentiable)
 def test_derivatives_through_updates(row):
     with jax.enable_x64(True):
         double = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float64), tree)  # noqa: E731
@@ -178,7 +193,7 @@ def test_init_takes_shapes_alone(row):
     assert kind(jax.eval_shape(row().init, params)) == kind(jax.eval_shape(row().init, shapes))
 
 
-@all_rows
+@rows_in_turn()
 def test_donated_buffers_are_reused(row):
     params, grads = float32(), float32(1)
     tx = row()
@@ -223,7 +238,7 @@ def test_the_state_does_not_follow_the_gradients_dtype(row, of_params, of_grads)
 
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-@all_rows
+@rows_in_turn()
 def test_state_is_sharded_as_its_parameter(row, axis_type):
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(axis_type,) * 2)
     shardings = {"kernel": NamedSharding(mesh, P("data", "model")), "bias": NamedSharding(mesh, P("model"))}
@@ -245,7 +260,7 @@ def test_state_is_sharded_as_its_parameter(row, axis_type):
 # Inside the wrappers of optax and Flax
 
 
-@all_rows
+@rows_in_turn()
 def test_masked_and_partition(row):
     params, grads = float32(), float32(1)
     tx = row()
@@ -262,7 +277,7 @@ def test_masked_and_partition(row):
         assert kind(state) == kind(wrapped.init(params))
 
 
-@all_rows
+@rows_in_turn()
 def test_multi_steps(row):
     params, grads = float32(), [float32(1), float32(2)]
     mean = jax.tree.map(lambda a, b: (a + b) / 2, *grads)
@@ -277,7 +292,7 @@ def injected(row):
     return optax.inject_hyperparams(make)(**kwargs)
 
 
-@all_rows
+@rows_in_turn()
 def test_inject_hyperparams(row):
     params, stream = float32(), [float32(seed) for seed in (1, 2)]
     wrapped = injected(row)
@@ -291,7 +306,7 @@ def test_inject_hyperparams(row):
         assert not any(u.any() for u in jax.tree.leaves(still))
 
 
-@rows(lambda row: row.complex)
+@rows_in_turn(lambda row: row.complex)
 def test_inject_hyperparams_with_complex_parameters(row):
     params, grads = {"w": jnp.array([1 + 2j, -3j])}, {"w": jnp.array([0.1j, 0.2 - 0.3j])}
     wrapped = injected(row)  # which makes every number complex
@@ -299,7 +314,7 @@ def test_inject_hyperparams_with_complex_parameters(row):
     assert_close(updates, run(row(), params, [grads, grads])[0])
 
 
-@all_rows
+@rows_in_turn()
 def test_apply_if_finite(row):
     params, grads = float32(), float32(1)
     wrapped = jitted(optax.apply_if_finite(row(), 3))
@@ -326,7 +341,7 @@ class Model(nnx.Module):
         return self.linear(x)
 
 
-@all_rows
+@rows_in_turn()
 def test_nnx_optimizer(row):
     model, x = Model(), jnp.ones((4, 3))
     optimizer = nnx.Optimizer(model, row(), wrt=nnx.Param)
@@ -344,7 +359,7 @@ def test_nnx_optimizer(row):
     assert_close(after, jax.tree.map(lambda p, u: p + u, before, expected))
 
 
-@all_rows
+@rows_in_turn()
 def test_linen_train_state(row):
     model, x = nn.Dense(2), jnp.ones((4, 3))
     params = model.init(jax.random.key(0), x)["params"]
