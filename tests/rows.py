@@ -6,6 +6,7 @@ Of the longest tables a third is in the default run, so that it takes minutes; t
 
 import functools
 import inspect
+import itertools
 import random
 from collections.abc import Callable
 from functools import partial
@@ -86,6 +87,20 @@ def third(table):
     table = list(table)
     order = random.Random(0).sample(range(len(table)), len(table))
     return [table[i] for i in sorted(order[::3])]
+
+
+def pairwise(table):
+    """The numbers of the rows of options that are in the default run: what two settings have together, one row shows.
+
+    An option that is not given is a setting, too. Greedy: the next row is the one with most new pairs.
+    """
+    names = sorted({name for options in table for name in options})
+    pairs = [set(itertools.combinations([(name, repr(o.get(name))) for name in names], 2)) for o in table]
+    chosen, left = [], set().union(*pairs)
+    while left:
+        chosen.append(max(range(len(table)), key=lambda i: len(pairs[i] & left)))
+        left -= pairs[chosen[-1]]
+    return sorted(chosen)
 
 
 def long(table, chosen=None):

@@ -16,7 +16,7 @@ import optax
 import pytest
 import references
 from jax.example_libraries import optimizers
-from rows import third
+from rows import pairwise, third
 
 from rmsprop_optax import dialects, rmsprop
 from rmsprop_optax._arguments import roles_of
@@ -181,14 +181,35 @@ def label(options):
     return ",".join(k if v is True else f"{k}={v}" for k, v in options.items()) or "defaults"
 
 
-def of_default_run(cases):
-    """The numbers of the cases that are not slow."""
-    return third(range(cases))
+def is_constant(case):
+    return isinstance(case["learning_rates"], float)
 
 
-def each_case(keep=lambda dialect, case: True, chosen=range):
+@functools.cache
+def of_default_run(dialect):
+    """The numbers of the cases that are not slow: any two settings that go together do so in one of them."""
+    return pairwise(
+        [
+            {"constant": is_constant(case), "complex": np.iscomplexobj(case["params"]["bias"])} | case["options"]
+            for case in CASES[dialect]
+        ]
+    )
+
+
+@functools.cache
+def of_float32(dialect):
+    return third(of_default_run(dialect))
+
+
+def together(dialect, number, keep=lambda dialect, case: True, chosen=of_default_run):
+    """The numbers of the cases that are compiled in one program: those of the default run, or the slow ones."""
+    numbers, fast = [i for i, case in enumerate(CASES[dialect]) if keep(dialect, case)], chosen(dialect)
+    return tuple(i for i in numbers if (i in fast) == (number in fast))
+
+
+def each_case(keep=lambda dialect, case: True, chosen=of_default_run):
     def kind(case):
-        constant = "constant," if isinstance(case["learning_rates"], float) else ""
+        constant = "constant," if is_constant(case) else ""
         return constant if np.isrealobj(case["params"]["bias"]) else "complex," + constant
 
     return pytest.mark.parametrize(
@@ -198,7 +219,7 @@ def each_case(keep=lambda dialect, case: True, chosen=range):
                 dialect,
                 i,
                 id=f"{dialect}:{kind(case)}{label(case['options'])}",
-                marks=[] if i in chosen(len(table)) else [pytest.mark.slow],
+                marks=[] if i in chosen(dialect) else [pytest.mark.slow],
             )
             for dialect, table in CASES.items()
             for i, case in enumerate(table)
@@ -222,8 +243,7 @@ def trajectories(constructor, table, read, rate="learning_rate"):
     """Every step of every case; compiling all cases at once takes a third of the time."""
 
     def run(case, params, gradients, rates):
-        constant = isinstance(case["learning_rates"], float)
-        given = {rate: case["learning_rates"] if constant else lambda count: rates[count]}
+        given = {rate: case["learning_rates"] if is_constant(case) else lambda count: rates[count]}
         tx = constructor(**given, **case["options"])
 
         def step(carry, grads):
@@ -245,10 +265,13 @@ def stack(trees):
     return None if trees[0] is None else {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
 
 
+def ours(dialect, x64, number):
+    """The trajectory of a case."""
+    return _ours(dialect, x64, together(dialect, number, chosen=of_default_run if x64 else of_float32))[number]
+
+
 @functools.cache
-def ours(dialect, x64, whole=True):
-    """The number of a case → its trajectory; those of the default run, or of the whole table."""
-    numbers = range(len(CASES[dialect])) if whole else of_default_run(len(CASES[dialect]))
+def _ours(dialect, x64, numbers):
     constructor, arguments = dialects.TABLE[dialect].constructor, dialects.TABLE[dialect].arguments
     with jax.enable_x64(x64):
         runs = trajectories(constructor, [CASES[dialect][i] for i in numbers], buffers, arguments.learning_rate)
@@ -256,16 +279,14 @@ def ours(dialect, x64, whole=True):
 
 
 @functools.cache
-def truth(dialect):
-    def run(case):
-        rates = np.broadcast_to(case["learning_rates"], len(case["gradients"]))
-        steps = getattr(references, dialect)(case["params"], case["gradients"], rates, **case["options"])
-        params, slots = zip(*steps, strict=True)
-        params = stack(params)
-        updates = {name: np.diff(p, axis=0, prepend=case["params"][name][None]) for name, p in params.items()}
-        return {"params": params, "updates": updates, **{name: stack([s[name] for s in slots]) for name in BUFFERS}}
-
-    return [run(case) for case in CASES[dialect]]
+def truth(dialect, number):
+    case = CASES[dialect][number]
+    rates = np.broadcast_to(case["learning_rates"], len(case["gradients"]))
+    steps = getattr(references, dialect)(case["params"], case["gradients"], rates, **case["options"])
+    params, slots = zip(*steps, strict=True)
+    params = stack(params)
+    updates = {name: np.diff(p, axis=0, prepend=case["params"][name][None]) for name, p in params.items()}
+    return {"params": params, "updates": updates, **{name: stack([s[name] for s in slots]) for name in BUFFERS}}
 
 
 # Whose buffer holds the negative step, and whose mean that of the negative gradient.
@@ -326,13 +347,13 @@ def test_every_dialect_has_a_transcription_with_its_options(dialect):
 
 @each_case()
 def test_equals_the_transcription_in_float64(dialect, number):
-    got, want = ours(dialect, True)[number], truth(dialect)[number]
+    got, want = ours(dialect, True, number), truth(dialect, number)
     assert errors_above(DOUBLE, got, kept(dialect, CASES[dialect][number]["options"], want, got)) == {}
 
 
 @each_case(lambda dialect, case: "trace" in case)
 def test_equals_the_recorded_framework(dialect, number):
-    case, got = CASES[dialect][number], ours(dialect, True)[number]
+    case, got = CASES[dialect][number], ours(dialect, True, number)
     steps = [step - 1 for step in case["trace"]]
     last = {what: got[what] and {name: a[-1:] for name, a in got[what].items()} for what in BUFFERS}
     want = kept(dialect, case["options"], {what: stack([case["slots"][what]]) for what in BUFFERS}, got)
@@ -342,7 +363,7 @@ def test_equals_the_recorded_framework(dialect, number):
     tolerance = DOUBLE if want["params"]["bias"].itemsize >= 8 else SINGLE
     if dialect == "tensorflowjs" and case["options"].get("centered"):
         want = where_finite(want, got)
-    every = kept(dialect, case["options"], truth(dialect)[number], got)
+    every = kept(dialect, case["options"], truth(dialect, number), got)
     assert errors_above(tolerance, got, want, every) == {}
 
 
@@ -361,36 +382,35 @@ def where_finite(want, got):
     return {what: fill(want[what], got[what]) for what in want}
 
 
-@each_case(chosen=of_default_run)
+@each_case(chosen=of_float32)
 def test_updates_are_accurate_in_float32(dialect, number):
-    whole = number not in of_default_run(len(CASES[dialect]))
-    got = ours(dialect, False, whole)[number]["updates"]
+    got = ours(dialect, False, number)["updates"]
     assert {u.dtype.itemsize for u in got.values()} == {8 if np.iscomplexobj(got["bias"]) else 4}
-    assert error(got, truth(dialect)[number]["updates"]) <= SINGLE
+    assert error(got, truth(dialect, number)["updates"]) <= SINGLE
 
 
-# With both, optax divides the first update by the rounding error of a variance that is 0; the transcription has the 0.
-OPTAX_DEFINED = [o for o in OPTAX if not ("centered" in o and "bias_correction" in o)]
+def of_live_optax(dialect, case):
+    # With both, optax divides the first update by the rounding of a variance that is 0; the transcription has the 0.
+    usual = np.isrealobj(case["params"]["bias"]) and not is_constant(case)
+    return dialect == "optax" and usual and not {"centered", "bias_correction"} <= case["options"].keys()
 
 
 @functools.cache
-def live_optax():
+def live_optax(numbers):
     def read(state):
         return {what: optax.tree.get(state, key) for what, key in zip(BUFFERS, ("nu", "mu", "trace"), strict=True)}
 
     # optax raises a Python number to an integer power for its bias correction, which strict promotion refuses.
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        return trajectories(optax.rmsprop, cases(OPTAX_DEFINED), read)
+        runs = trajectories(optax.rmsprop, [CASES["optax"][i] for i in numbers], read)
+    return dict(zip(numbers, runs, strict=True))
 
 
-@pytest.mark.parametrize("number", range(len(OPTAX_DEFINED)), ids=lambda i: label(OPTAX_DEFINED[i]))
-def test_equals_live_optax(number):
-    options = OPTAX_DEFINED[number]
-    want = kept("optax", options, live_optax()[number], ours("optax", True)[OPTAX.index(options)])
-    assert (
-        errors_above(DOUBLE, ours("optax", True)[OPTAX.index(options)], want, names=("updates", "params", *BUFFERS))
-        == {}
-    )
+@each_case(of_live_optax)
+def test_equals_live_optax(dialect, number):
+    got, theirs = ours(dialect, True, number), live_optax(together(dialect, number, of_live_optax))[number]
+    want = kept(dialect, CASES[dialect][number]["options"], theirs, got)
+    assert errors_above(DOUBLE, got, want, names=("updates", "params", *BUFFERS)) == {}
 
 
 def test_rmsprop_equals_optax_rmsprop_where_nothing_but_the_import_changes():
@@ -416,10 +436,8 @@ def test_equals_live_jax_examples(dialect, theirs):
 
     with jax.enable_x64(True):
         table = [case for case in CASES[dialect] if "trace" not in case]
-        for got, want in zip(
-            ours(dialect, True).values(), trajectories(constructor, table, lambda _: {}, "step_size"), strict=True
-        ):
-            assert error(got["params"], want["params"]) <= DOUBLE
+        for i, want in enumerate(trajectories(constructor, table, lambda _: {}, "step_size")):
+            assert error(ours(dialect, True, i)["params"], want["params"]) <= DOUBLE
 
 
 @pytest.fixture(scope="module")
@@ -464,13 +482,23 @@ def live_keras(keras):
         start = [v.value for v in variables], [v.value for v in optimizer.variables]
         return jax.lax.scan(step, start, stack(case["gradients"]))[1]
 
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        return jax.device_get(jax.jit(lambda: [run(case) for case in cases(KERAS)])())
+    @functools.cache
+    def runs(numbers):
+        with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+            found = jax.device_get(jax.jit(lambda: [run(CASES["keras"][i]) for i in numbers])())
+        return dict(zip(numbers, found, strict=True))
+
+    return runs
 
 
-@pytest.mark.parametrize("number", range(len(KERAS)), ids=lambda i: label(KERAS[i]))
-def test_equals_live_keras(live_keras, number):
-    assert errors_above(DOUBLE, ours("keras", True)[number], live_keras[number]) == {}
+def of_live_keras(dialect, case):
+    return dialect == "keras" and not is_constant(case)
+
+
+@each_case(of_live_keras)
+def test_equals_live_keras(live_keras, dialect, number):
+    want = live_keras(together(dialect, number, of_live_keras))[number]
+    assert errors_above(DOUBLE, ours(dialect, True, number), want) == {}
 
 
 # As the frameworks document them, in the order of the arguments; names and defaults are held by the transcriptions too.
