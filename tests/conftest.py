@@ -8,9 +8,37 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import jax
+import pytest
 
 collect_ignore = ["golden"]  # recorders, each for its framework
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """Options of ``train`` for a small network and few examples."""
+    from flowers import flowers
+
+    path = tmp_path_factory.mktemp("small") / "flowers.csv"
+    flowers(path)
+    return ["--data", str(path), "--batch-size", "16"]
+
+
+_made = {}
+
+
+@pytest.fixture
+def made_once(monkeypatch):
+    """Give every ``train`` of this process with the same arguments the same optimizer: it is compiled once."""
+    from rmsprop_optax.cli import train
+
+    choose = train.choose
+
+    def chosen(*args):
+        found = choose(*args).items()
+        return {n: c._replace(tx=_made.setdefault((n, repr(c.arguments)), c.tx)) for n, c in found}
+
+    monkeypatch.setattr(train, "choose", chosen)
 
 
 def pytest_addoption(parser):

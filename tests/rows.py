@@ -89,13 +89,13 @@ def third(table):
     return [table[i] for i in sorted(order[::3])]
 
 
-def pairwise(table):
-    """The numbers of the rows of options that are in the default run: what two settings have together, one row shows.
+def covering(table, strength=2):
+    """The numbers of the rows of options in the default run: any two settings that go together do so in one of them.
 
-    An option that is not given is a setting, too. Greedy: the next row is the one with most new pairs.
+    Or any ``strength`` settings; an absent option counts as one. Greedy: next is the row with the most new pairs.
     """
     names = sorted({name for options in table for name in options})
-    pairs = [set(itertools.combinations([(name, repr(o.get(name))) for name in names], 2)) for o in table]
+    pairs = [set(itertools.combinations([(name, repr(o.get(name))) for name in names], strength)) for o in table]
     chosen, left = [], set().union(*pairs)
     while left:
         chosen.append(max(range(len(table)), key=lambda i: len(pairs[i] & left)))

@@ -24,7 +24,7 @@ from rmsprop_optax import interop, rmsprop
 from rmsprop_optax.cli import main
 from rmsprop_optax.cli._choices import choose
 from rmsprop_optax.demo import checkpoints, data
-from rmsprop_optax.demo.model import ConvNet
+from rmsprop_optax.demo.model import network
 from rmsprop_optax.sharding import state_shardings
 
 # Twenty take a minute: KILLS=20 python -m pytest -n 0 tests/test_checkpoints.py -k killed
@@ -263,18 +263,15 @@ def test_killed_at_any_moment(tmp_path):
     print(f"{KILLS} kills, {writing} of them during a save; {steps} steps")
 
 
-QUICK = ["--batch-size", "256"]
-
-
 def results(folder):
     """Every epoch of every run, without the times."""
     runs = json.loads((folder / "results.json").read_text())["runs"]
     return {name: [row | {"seconds": None} for row in run["seeds"][0]["epochs"]] for name, run in runs.items()}
 
 
-def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
+def test_the_demo_goes_on_as_if_it_had_never_stopped(small, made_once, tmp_path, capsys):
     whole, part, keras = tmp_path / "whole", tmp_path / "part", tmp_path / "part" / "keras"
-    run = ["train", "--dialect", "climin", "keras", "--set", "climin.step_rate=1e38", *QUICK, "--epochs", "2"]
+    run = ["train", "--dialect", "climin", "keras", "--set", "climin.step_rate=1e38", *small, "--epochs", "2"]
     assert main([*run, "--out", str(whole), "--checkpoint", str(whole)]) == 0
     shutil.copytree(whole, part)
     shutil.rmtree(keras / "2")
@@ -283,7 +280,7 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
     assert results(part) == results(whole)
     epochs = {name: [row["epoch"] for row in run] for name, run in results(part).items()}
     assert epochs == {"climin": [0, 1], "keras": [0, 1, 2]}  # climin's losses are not finite after the first
-    params = nnx.state(ConvNet(rngs=nnx.Rngs(0)))
+    params = nnx.state(network((3,), 3, rngs=nnx.Rngs(0)))
     for name, choice in choose(["keras", "climin"], ["climin.step_rate=1e38"]).items():
         trees = [checkpoints.restore(folder / name, (params, choice.tx.init(params))).tree for folder in (part, whole)]
         assert differing(*trees) == {}
@@ -298,17 +295,17 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(tmp_path, capsys):
         f"--checkpoint {part / 'results.json'}": "results.json/keras: Not a directory",
     }.items():
         with pytest.raises(SystemExit):
-            main(["train", *QUICK, "--epochs", "2", *to, *more.split()])
+            main(["train", *small, "--epochs", "2", *to, *more.split()])
         assert words in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["train", *QUICK, "--resume"])
+        main(["train", *small, "--resume"])
     assert "name the folder of the checkpoints with --checkpoint" in capsys.readouterr().err
     assert contents(keras) == before
 
     with checkpoints.saver(keras) as save:
         save(3, {"w": jnp.ones(2)}, checkpoints.position(keras))
     with pytest.raises(SystemExit):
-        main(["train", *QUICK, "--epochs", "3", *to, "--resume"])
+        main(["train", *small, "--epochs", "3", *to, "--resume"])
     assert f"--checkpoint: {keras / '3'} is from another tree" in capsys.readouterr().err
 
 

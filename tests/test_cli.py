@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -454,9 +455,6 @@ def test_a_plot_that_finds_no_space(tmp_path, capsys):
     assert err == f"rmsprop-optax: --plot {path} could not be written: No space left on device.\n"
 
 
-QUICK = ["train", "--epochs", "2", "--batch-size", "512"]
-
-
 def test_ctrl_c_before_the_training_ends_quietly(tmp_path, monkeypatch, capsys):
     def interrupt():
         raise KeyboardInterrupt
@@ -466,15 +464,16 @@ def test_ctrl_c_before_the_training_ends_quietly(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_ctrl_c_leaves_the_epochs_so_far(tmp_path):
+def test_ctrl_c_leaves_the_epochs_so_far(small, tmp_path):
     """In a process, for a signal is meant. The first training takes a checkpoint, the second one continues."""
-    call = ["-m", "rmsprop_optax", "train", "--epochs", "1000000", "--batch-size", "512", "--out", str(tmp_path)]
+    call = ["-m", "rmsprop_optax", "train", *small, "--epochs", "1000000", "--out", str(tmp_path)]
     call += ["--checkpoint", str(tmp_path / "saved")]
     with process(*call, cwd=tmp_path) as running:
         lines = iter(running.stdout.readline, "")
         assert any(" 0/1000000" in line for line in lines)
         while not (tmp_path / "saved" / "keras" / "2").exists():
             assert running.poll() is None
+            time.sleep(0.05)
         running.send_signal(signal.SIGINT)
         output, errors = running.communicate()
     assert running.returncode == 130
@@ -504,9 +503,9 @@ def interrupted(monkeypatch, after):
     monkeypatch.setattr(training, "fit", fails)
 
 
-def test_the_second_ctrl_c_stops_at_once(tmp_path, monkeypatch, capsys):
+def test_the_second_ctrl_c_stops_at_once(small, made_once, tmp_path, monkeypatch, capsys):
     interrupted(monkeypatch, after=5)
-    assert main([*QUICK, "--seeds", "2", "--out", str(tmp_path)]) == 130
+    assert main(["train", *small, "--epochs", "2", "--seeds", "2", "--out", str(tmp_path)]) == 130
     errors = capsys.readouterr().err
     assert errors.splitlines() == [
         "Stopped after epoch 1 of 2 of keras, seed 1, training 2 of 2.",
@@ -519,9 +518,9 @@ def test_the_second_ctrl_c_stops_at_once(tmp_path, monkeypatch, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", *pictures}
 
 
-def test_ctrl_c_before_the_first_epoch(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_before_the_first_epoch(small, made_once, tmp_path, monkeypatch, capsys):
     interrupted(monkeypatch, after=0)
-    assert main([*QUICK, "--out", str(tmp_path)]) == 130
+    assert main(["train", *small, "--epochs", "2", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err.startswith("Stopped before the first epoch.\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -536,7 +535,7 @@ def test_ctrl_c_before_the_first_epoch(tmp_path, monkeypatch, capsys):
     ],
     ids=["Orbax", "TensorStore"],
 )
-def test_a_checkpoint_that_finds_no_space(error, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_that_finds_no_space(error, small, made_once, tmp_path, monkeypatch, capsys):
     saved, save = [], ocp.training.Checkpointer.save_async
 
     def fails(checkpointer, step, *arguments, **options):
@@ -546,7 +545,7 @@ def test_a_checkpoint_that_finds_no_space(error, tmp_path, monkeypatch, capsys):
         return save(checkpointer, step, *arguments, **options)
 
     monkeypatch.setattr(ocp.training.Checkpointer, "save_async", fails)
-    assert main([*QUICK, "--out", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
+    assert main(["train", *small, "--epochs", "2", "--out", str(tmp_path), "--checkpoint", str(tmp_path)]) == 1
     *_, stopped, results, how, full = capsys.readouterr().err.splitlines()
     assert stopped == "Stopped after epoch 1 of 2 of keras."
     assert results == f"Results and pictures of the epochs so far are in {tmp_path}."
@@ -557,9 +556,9 @@ def test_a_checkpoint_that_finds_no_space(error, tmp_path, monkeypatch, capsys):
 
 @FULL
 @pytest.mark.parametrize("name", ["results.json", "curves.png"])
-def test_results_that_find_no_space(name, tmp_path, capsys):
+def test_results_that_find_no_space(name, small, made_once, tmp_path, capsys):
     (tmp_path / f"{name}.unfinished").symlink_to("/dev/full")
-    assert main([*QUICK, "--out", str(tmp_path)]) == 1
+    assert main(["train", *small, "--epochs", "2", "--out", str(tmp_path)]) == 1
     output, errors = capsys.readouterr()
     assert "test accuracy" in output
     assert errors.splitlines() == [

@@ -16,7 +16,7 @@ import optax
 import pytest
 import references
 from jax.example_libraries import optimizers
-from rows import pairwise, third
+from rows import covering, third
 
 from rmsprop_optax import dialects, rmsprop
 from rmsprop_optax._arguments import roles_of
@@ -188,7 +188,7 @@ def is_constant(case):
 @functools.cache
 def of_default_run(dialect):
     """The numbers of the cases that are not slow: any two settings that go together do so in one of them."""
-    return pairwise(
+    return covering(
         [
             {"constant": is_constant(case), "complex": np.iscomplexobj(case["params"]["bias"])} | case["options"]
             for case in CASES[dialect]
