@@ -33,7 +33,8 @@ KNOWS_NO = {
     "sharding": ("dialects", "_scale"),
     "_scale": ("_momentum", "_decay", "_rmsprop"),
 }
-EXTRAS = ("flax", "matplotlib", "orbax", "sklearn", "tqdm", "h5py", "safetensors", "torch", "keras")
+EXTRAS = ("flax", "matplotlib", "orbax", "sklearn", "tqdm", "h5py", "safetensors", "torch", "bitsandbytes")
+EXTRAS += ("keras", "tf_keras", "tensorflow")
 
 
 def modules():
@@ -106,7 +107,7 @@ def test_no_file_is_long():
 def test_modules_load_on_first_use_and_are_listed():
     program = f"""
 import sys
-import jax, optax
+import jax.numpy as jnp
 import rmsprop_optax
 assert not {{name for name in {EXTRAS} if name in sys.modules}}, "an extra is loaded"
 lazy = [name for name in dir(rmsprop_optax) if f"rmsprop_optax.{{name}}" not in sys.modules]
@@ -114,6 +115,10 @@ assert {{"measure", "interop", "plan", "plots"}} <= {{*dir(rmsprop_optax)}}
 assert "rmsprop_optax.measure" not in sys.modules
 rmsprop_optax.measure.measured, rmsprop_optax.interop.transfer, rmsprop_optax.scaling.rescaled
 rmsprop_optax.sharding.state_shardings, rmsprop_optax.plan.Step, rmsprop_optax.experimental.one_pass
+import {", ".join(f"rmsprop_optax.{name}" for _, name in modules() if name.startswith("interop."))}
+state = rmsprop_optax.rmsprop(0.1).init({{"w": jnp.ones(2)}})
+rmsprop_optax.interop.transfer(state, state)
+assert not {{name for name in {EXTRAS} if name in sys.modules}}, "an extra is loaded before it is needed"
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=PACKAGE.parent)
 
