@@ -14,16 +14,6 @@ collect_ignore = ["golden"]  # recorders, each for its framework
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-@pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    """Options of ``train`` for a small network and few examples."""
-    from flowers import flowers
-
-    path = tmp_path_factory.mktemp("small") / "flowers.csv"
-    flowers(path)
-    return ["--data", str(path), "--batch-size", "16"]
-
-
 _made = {}
 
 
@@ -39,6 +29,26 @@ def made_once(monkeypatch):
         return {n: c._replace(tx=_made.setdefault((n, repr(c.arguments)), c.tx)) for n, c in found}
 
     monkeypatch.setattr(train, "choose", chosen)
+
+
+@pytest.fixture
+def small(made_once, tmp_path_factory):
+    """Options of ``train`` for a small network and few examples."""
+    from flowers import flowers
+
+    path = tmp_path_factory.mktemp("small") / "flowers.csv"
+    flowers(path)
+    return ["--data", str(path), "--batch-size", "16"]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Write empty files instead of pictures, each of which takes most of a second."""
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: Path(path).touch())
 
 
 def pytest_addoption(parser):

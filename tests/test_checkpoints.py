@@ -269,7 +269,7 @@ def results(folder):
     return {name: [row | {"seconds": None} for row in run["seeds"][0]["epochs"]] for name, run in runs.items()}
 
 
-def test_the_demo_goes_on_as_if_it_had_never_stopped(small, made_once, tmp_path, capsys):
+def test_the_demo_goes_on_as_if_it_had_never_stopped(small, undrawn, tmp_path, capsys):
     whole, part, keras = tmp_path / "whole", tmp_path / "part", tmp_path / "part" / "keras"
     run = ["train", "--dialect", "climin", "keras", "--set", "climin.step_rate=1e38", *small, "--epochs", "2"]
     assert main([*run, "--out", str(whole), "--checkpoint", str(whole)]) == 0

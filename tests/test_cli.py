@@ -502,7 +502,7 @@ def interrupted(monkeypatch, after):
     monkeypatch.setattr(training, "fit", fails)
 
 
-def test_the_second_ctrl_c_stops_at_once(small, made_once, tmp_path, monkeypatch, capsys):
+def test_the_second_ctrl_c_stops_at_once(small, undrawn, tmp_path, monkeypatch, capsys):
     interrupted(monkeypatch, after=5)
     assert main(["train", *small, "--epochs", "2", "--seeds", "2", "--out", str(tmp_path)]) == 130
     errors = capsys.readouterr().err
@@ -517,7 +517,7 @@ def test_the_second_ctrl_c_stops_at_once(small, made_once, tmp_path, monkeypatch
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", *pictures}
 
 
-def test_ctrl_c_before_the_first_epoch(small, made_once, tmp_path, monkeypatch, capsys):
+def test_ctrl_c_before_the_first_epoch(small, undrawn, tmp_path, monkeypatch, capsys):
     interrupted(monkeypatch, after=0)
     assert main(["train", *small, "--epochs", "2", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().err.startswith("Stopped before the first epoch.\n")
@@ -534,7 +534,7 @@ def test_ctrl_c_before_the_first_epoch(small, made_once, tmp_path, monkeypatch, 
     ],
     ids=["Orbax", "TensorStore"],
 )
-def test_a_checkpoint_that_finds_no_space(error, small, made_once, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_that_finds_no_space(error, small, undrawn, tmp_path, monkeypatch, capsys):
     saved, save = [], ocp.training.Checkpointer.save_async
 
     def fails(checkpointer, step, *arguments, **options):
@@ -555,7 +555,7 @@ def test_a_checkpoint_that_finds_no_space(error, small, made_once, tmp_path, mon
 
 @FULL
 @pytest.mark.parametrize("name", ["results.json", "curves.png"])
-def test_results_that_find_no_space(name, small, made_once, tmp_path, capsys):
+def test_results_that_find_no_space(name, small, tmp_path, capsys):
     (tmp_path / f"{name}.unfinished").symlink_to("/dev/full")
     assert main(["train", *small, "--epochs", "2", "--out", str(tmp_path)]) == 1
     output, errors = capsys.readouterr()
