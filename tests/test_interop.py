@@ -42,6 +42,15 @@ def trained(tx, params, start=0, stop=6, state=None):
     return params, state
 
 
+def filled(tx, params):
+    """A state of ``tx`` after 5 steps, with other numbers in each array."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda x: jnp.asarray(rng.uniform(0.5, 2, x.shape), x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else x + 5,
+        tx.init(params),
+    )
+
+
 def same(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
@@ -77,11 +86,11 @@ PLACES = {
 )
 def test_what_is_read_and_written_is_the_same_state(place, options):
     tx = PLACES[place](functools.partial(rmsprop, RATE, **OPTIONS[options]))
-    _, state = trained(tx, PARAMS)
+    # Two wrappers have counters of their own, which stay as they are after 6 steps.
+    state = trained(tx, PARAMS)[1] if place in ("MultiSteps", "apply_if_finite") else filled(tx, PARAMS)
     found = interop.read(state)
     same(interop.write(tx.init(PARAMS), found), state)
-    if place != "MultiSteps":  # half as many steps
-        assert found.count == 6
+    assert found.count == {"MultiSteps": 3, "apply_if_finite": 6}.get(place, 5)
     if place in ("bare", "partition"):
         assert jax.tree.structure(found.mean_square) == jax.tree.structure(PARAMS)
 
@@ -125,15 +134,6 @@ def test_a_variance_far_below_the_squared_mean_survives(ratio):
         _, state = tx.update(jnp.asarray(ratio + rng.standard_normal(1000), jnp.float32), state)
     written = interop.write(tx.init(params), interop.read(state))
     same(written, state)
-
-
-def filled(tx, params):
-    """A state of ``tx`` after 5 steps, with other numbers in each array."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda x: jnp.asarray(rng.uniform(0.5, 2, x.shape), x.dtype) if jnp.issubdtype(x.dtype, jnp.inexact) else x + 5,
-        tx.init(params),
-    )
 
 
 def variants():
