@@ -12,6 +12,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from rows import covering, long
 
 from rmsprop_optax import dialects, interop, rmsprop, with_remainder
 from rmsprop_optax._paths import named
@@ -559,7 +560,9 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(
-    "options", SHAPES, ids=lambda o: "-".join("rate" if callable(x) else str(x) for x in o.values())
+    "options",
+    long(SHAPES, [SHAPES[i] for i in covering(SHAPES)]),
+    ids=lambda o: "-".join("rate" if callable(x) else str(x) for x in o.values()),
 )
 def test_a_run_of_optax_goes_on_here_and_back(options):
     theirs, ours = optax.rmsprop(**options), dialects.optax(**options)

@@ -179,7 +179,7 @@ def test_gradients_that_fall_as_fast_as_the_average_forgets(decay, name):
 def test_the_mean_square_follows_jumps(jump, decay, name):
     """After a jump of the scale by 1000, up or down, from one to fourteen times the memory of the average."""
     memory = round(1 / (1 - decay))
-    count, ratio, *_ = measured(jump, decay, 8192, 16 * memory)[name][:, 3 * memory :]
+    count, ratio, *_ = measured(jump, decay, steps=16 * memory)[name][:, 3 * memory :]
     assert np.abs(ratio / count - 1).max() <= {"uint8": 0.08, "bfloat16": 0.01}[name]
 
 
