@@ -1,7 +1,7 @@
 """The rows of the contract: every dialect as its framework has it, then the core and dialects with options.
 
-Of the longest tables a third is in the default run, so that it takes minutes; the rest is marked ``slow`` and runs with
-``pytest --slow``, the contract with every storage, too.
+Of the longest tables a third is in the default run, or the rows that cover all pairs of settings, so that it takes
+minutes; the rest is marked ``slow`` and runs with ``pytest --slow``, the contract with every storage, too.
 """
 
 import functools
