@@ -30,25 +30,24 @@ def momentum_buffer(
     ``optax.trace`` is the same for a Python number and a float32 parameter; this one also takes a traced number under
     strict promotion, and keeps the dtype of the buffer whatever the dtype of the gradient.
     """
-    _formats.check(storage, name="momentum_storage", signed=True)
+    _formats.check(storage, signed=True)
     if momentum is None:
         return None
 
     def init(params: optax.Params) -> MomentumState:
-        trace = _formats.coded(_tree.full(params, 0.0), storage, name="momentum_storage", signed=True)
-        return MomentumState(jnp.zeros([], jnp.int32), trace)
+        return MomentumState(jnp.zeros([], jnp.int32), _formats.coded(_tree.full(params, 0.0), storage, signed=True))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
         count = optax.safe_increment(_tree.state_of(MomentumState, state).count)
 
-        def one(x: jax.Array, stored: jax.Array) -> tuple[Any, ...]:
+        def one(number: Any, x: jax.Array, stored: jax.Array) -> tuple[Any, ...]:
             x, b = _formats.decode(x, stored)
             share = _numbers.cast(momentum, b.dtype)
             b = share * b + x
-            return (share * b + x if nesterov else b), *_formats.encode((b,), (stored,), x, count)
+            return (share * b + x if nesterov else b), *_formats.encode((b,), (stored,), x, count, number)
 
-        updates, trace = _tree.lift(one, updates, state.trace)
+        updates, trace = _tree.lift(one, updates, state.trace, numbered=True)
         return updates, MomentumState(count, trace)
 
     return optax.GradientTransformation(init, update)

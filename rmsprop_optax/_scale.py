@@ -195,18 +195,17 @@ def scale_by_rms(
         count = optax.safe_increment(state.count)
         rate = _corrected(1 - decay, count) if bias_correction else 1 - decay
 
-        def one(g: jax.Array, *stored: Any) -> tuple[Any, ...]:
-            g, nu, mu = _formats.decode(g, *stored)
-            x = bounded(g)
+        def one(number: Any, g: jax.Array, *stored: Any) -> tuple[Any, ...]:
+            x, nu, mu = _formats.decode(bounded(g), *stored)
             if centered:
                 moments = variance_of_old_mean if _formats.is_short(stored[0]) else variance
                 nu, mu = moments(x, nu, mu, rate)
             else:
                 nu = mean_square(x, nu, rate)
-            u = _divide(x, denominator(nu, inside, outside, floor)) + 0 * g  # an infinite gradient shows as NaN
-            return u, *_formats.encode((nu, mu), stored, g, count)
+            u = _divide(x, denominator(nu, inside, outside, floor)) + 0 * g.astype(x.dtype)  # infinite shows as NaN
+            return u, *_formats.encode((nu, mu), stored, x, count, number)
 
-        updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu)
+        updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu, numbered=True)
         return updates, ScaleByRmsState(count, nu, mu)
 
     return _tree.in_float32(optax.GradientTransformation(init, update))

@@ -9,7 +9,7 @@ import optax
 
 from rmsprop_optax import _numbers, _tree
 from rmsprop_optax._arguments import optimizer
-from rmsprop_optax._bits import from_bits, to_bits
+from rmsprop_optax._formats import from_bits, to_bits
 from rmsprop_optax._types import Tree
 
 
@@ -146,15 +146,15 @@ _MAGNITUDE = 0x7FFFFFFF
 
 def _whole(p: jax.Array, remainder: jax.Array) -> jax.Array:
     """The float32 of a bfloat16 and its remainder, which counts in magnitude."""
-    return from_bits(to_bits(p) + remainder.astype(jnp.int32))
+    return from_bits(to_bits(p, jnp.int32) + remainder.astype(jnp.int32))
 
 
 def _split(p: jax.Array, m: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The update that takes ``p`` to ``m`` rounded, and what is left of ``m`` where it lands."""
-    rounded = jnp.where(jnp.isnan(m), m, from_bits((to_bits(m) + 0x8000) & -0x10000))
+    rounded = jnp.where(jnp.isnan(m), m, from_bits((to_bits(m, jnp.int32) + 0x8000) & -0x10000))
     u = rounded - p.astype(jnp.float32)
     landed = (p.astype(jnp.float32) + u).astype(p.dtype)
-    rest = (to_bits(m) & _MAGNITUDE) - (to_bits(landed) & _MAGNITUDE)
+    rest = (to_bits(m, jnp.int32) & _MAGNITUDE) - (to_bits(landed, jnp.int32) & _MAGNITUDE)
     # By way of a float32, as in _formats.py: XLA:TPU fuses this result with the others only so.
     shifted = jnp.clip(rest, -0x8000, 0x7FFF) + 0x8000
     return u, (from_bits(shifted | 0x4B000000) - (2.0**23 + 0x8000)).astype(jnp.int16)

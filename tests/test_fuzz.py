@@ -206,8 +206,8 @@ def statistic(path):
 
 
 def not_finite(x):
-    """The entries of a state or an update that are NaN or infinite; of the codes of 8 bits it is the last."""
-    return x == 255 if x.dtype == np.uint8 else ~np.isfinite(x.astype(complex))
+    """The entries of a state or an update that are NaN or infinite; no code of 8 bits is."""
+    return ~np.isfinite(x.astype(complex))
 
 
 def finite(c):

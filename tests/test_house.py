@@ -13,7 +13,7 @@ import rmsprop_optax
 PACKAGE = Path(rmsprop_optax.__file__).parent
 # From the bottom up; a module imports from its own group and from those before.
 LAYERS = (
-    ("_types", "_bits", "_columns", "_docs"),
+    ("_types", "_columns", "_docs"),
     ("_numbers",),
     ("_arguments", "_complex"),
     ("_paths", "_tree", "_formats", "_nnx"),

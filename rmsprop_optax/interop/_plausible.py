@@ -89,7 +89,7 @@ def _implausible(slot: str, name: str, value: Any, old: Any, mean: Any, repair: 
         return [f"a {slot} of {name} with negative entries, {low:g}"]
     if slot == "mean_square" and mean is not None and np.isfinite(high):
         low, high = _ends(_variance(value, mean))
-    top = _formats.top(old)
+    top = _formats.format_of(old).top
     if not -top <= low:
         return [_told(slot, name, low, old, top)]
     if not high <= top and not (repair and slot == "mean_square"):

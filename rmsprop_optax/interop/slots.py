@@ -128,7 +128,7 @@ def write(
         parameters. Needed if the momentum buffer of only one side holds the rate; else it is refused.
       repair: ``"largest"`` writes the largest number of the format for a mean square that is infinite or larger. In
         float32 and bfloat16, its weight stands still for hundreds of steps at a decay of 0.9, as in optax the weight of
-        an overflowed ``nu`` does for good. uint8 ends at 12288, so the weight moves. ``None`` refuses such a number.
+        an overflowed ``nu`` does for good. uint8 ends at 14336, so the weight moves. ``None`` refuses such a number.
       progress: called with the bytes of each array of the slots after it is written, for a progress bar.
 
     Returns:
