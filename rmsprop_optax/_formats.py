@@ -203,7 +203,7 @@ def _noise(g: jax.Array, old: jax.Array, count: jax.Array, number: Any) -> jax.A
     bits = to_bits(g.real) ^ (to_bits(g.imag) >> 1) if jnp.iscomplexobj(g) else to_bits(g)
     width = 8 * old.dtype.itemsize
     code = jax.lax.bitcast_convert_type(old, jnp.dtype(f"uint{width}")).astype(jnp.uint32)
-    # 0. XLA:TPU would compute in a kernel of its own what depends on the position alone; on a CPU, LLVM sees the 0.
+    # This is 0, which only LLVM sees: XLA:TPU computes an array that depends on positions alone in a kernel of its own.
     h: jax.Array = code >> width
     h = h + count.astype(jnp.uint32) * np.uint32(0x68E31DA5) + jnp.uint32(number) * np.uint32(0x85EBCA6B)
     for axis in range(h.ndim):
