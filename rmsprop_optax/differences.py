@@ -191,7 +191,7 @@ def stream() -> tuple[dict[str, np.ndarray], np.ndarray]:
     return gradients, np.where(step <= 100, 1.0, 0.1)
 
 
-def _bufferless(names: Iterable[str]) -> list[str]:
+def without_momentum(names: Iterable[str]) -> list[str]:
     """The dialects that have no momentum, or only a centered one."""
     return [name for name in names if TABLE[name].buffer != "option"]
 
@@ -214,18 +214,15 @@ def settings(
       KeyError: there is no such dialect.
     """
     names = list(names)
-    common = (LEARNING_RATE, DECAY, EPS, 0.0 if _bufferless(names) else momentum)
+    common = (LEARNING_RATE, DECAY, EPS, 0.0 if without_momentum(names) else momentum)
 
     def one(name: str) -> dict[str, float | None]:
         row = TABLE[name]
         given = {word: value for word, value in zip(row.arguments, common, strict=True) if word is not None}
-        if not same:
-            own = {word: _default(row, word) for word in given}
-            return {
-                word: value if own[word] is inspect.Parameter.empty else cast(float | None, own[word])
-                for word, value in given.items()
-            }
-        return {word: x for word, x in given.items() if word != row.arguments.momentum or row.buffer == "option"}
+        if same:
+            return {word: x for word, x in given.items() if word != row.arguments.momentum or row.buffer == "option"}
+        own = {word: _default(row, word) for word in given}
+        return {word: x if own[word] is inspect.Parameter.empty else cast(Any, own[word]) for word, x in given.items()}
 
     return {name: one(name) for name in names}
 

@@ -17,15 +17,15 @@ from rmsprop_optax.differences import (
     EPS,
     LEARNING_RATE,
     WEIGHTS,
-    _bufferless,
     movements,
     settings,
     stream,
+    without_momentum,
     words,
 )
 
 PAIRS = list(itertools.combinations(TABLE, 2))
-BUFFERED = [name for name in TABLE if name not in _bufferless(TABLE)]
+BUFFERED = [name for name in TABLE if name not in without_momentum(TABLE)]
 EQUAL = "rules are equal for real parameters: the same numbers and no other option give the same steps."
 
 WORDS = {

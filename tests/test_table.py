@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
+from rmsprop_optax import recipes
 from rmsprop_optax._arguments import roles_of
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Arguments
 
@@ -204,14 +205,15 @@ def test_weight_decay(name):
             assert further == pytest.approx(-0.5 * 2.0, rel=1e-5)
 
 
-@each
-def test_the_docstring_stands_alone(name):
-    """Every section is there, in order, and every argument has its entry."""
-    row = TABLE[name]
+@pytest.mark.parametrize("row", [*TABLE.values(), *recipes.TABLE.values()], ids=lambda row: row.constructor.__name__)
+def test_the_docstring_stands_alone(row):
+    """Every section is there, in order, every argument has its entry, and the example is code, which pytest runs."""
     text = inspect.getdoc(row.constructor)
     assert re.findall(r"^(\w+):$", text, re.MULTILINE) == ["Args", "Returns", "Raises", "Example", "Source"]
     arguments = text.partition("Args:\n")[2].partition("\n\nReturns:")[0]
     assert re.findall(r"^  (\w+):", arguments, re.MULTILINE) == [*parameters(row)]
+    example = text.partition("\n\nExample:\n")[2].partition("\n\nSource:")[0]
+    assert example.startswith("  >>> "), "write code, or: NAME(…) turns a first gradient of G into an update of U."
     assert re.search(r"\d", row.source)  # a version or a commit
 
 

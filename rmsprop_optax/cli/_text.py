@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Callable, Iterable
 
 _WIDTH = 116
-MATH = ".. math::\n"
 
 
 def page(module: str, constructor: Callable[..., object], rule: str, facts: Iterable[str]) -> str:
@@ -25,16 +24,9 @@ def sections(constructor: Callable[..., object]) -> tuple[str, str]:
 
 
 def plain(docstring: str) -> str:
-    """A docstring as plain text: without roles, literals and LaTeX commands."""
-    docstring = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", lambda m: m[1] or m[2], docstring)
-    inner = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
-    text = docstring.replace(MATH, "").replace("&", "").replace("\\\\\n", "\n").replace(r"\_", "_")
-    text = re.sub(r"\\sqrt" + inner, lambda m: f"√{m[1]}" if re.fullmatch(r"\w+", m[1]) else f"√({m[1]})", text)
-    text = re.sub(r"\\frac" + inner * 2, r"\1/(\2)", text)
-    text = re.sub(r"\\text" + inner, r"\1", text)
-    for command, sign in (("cdot", "·"), ("leftarrow", "←"), ("pm", "±"), ("qquad", " "), ("quad", " "), ("", "")):
-        text = text.replace(f"\\{command}", sign)
-    return re.sub(r" +\n", "\n", text)
+    """A docstring as plain text: without roles, literals and the marks of blocks."""
+    text = re.sub(r":\w+:`~?([^`]+)`|``([^`]+)``", lambda m: m[1] or m[2], docstring)
+    return text.replace("::\n", ":\n")
 
 
 def item(text: str) -> str:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
             raise UsageError("--plot, --own-defaults and --momentum compare dialects: name two or more.")
         print(_page(*names) if names else _overview())
         return
-    without = _without_momentum(names)
+    without = differences.without_momentum(names)
     if args.momentum and without:
         raise UsageError(f"--momentum {args.momentum}: there is none in {', '.join(without)}.")
     if args.plot:
@@ -112,10 +112,10 @@ def _page(name: str) -> str:
     """One dialect: its call, its rule, its arguments and its source."""
     row = TABLE[name]
     rule, _ = _text.sections(row.constructor)
-    if _text.MATH not in rule and (relative := re.search(r":func:`(\w+)`", rule)):
+    if "::\n" not in rule and (relative := re.search(r":func:`(\w+)`", rule)):
         theirs, _ = _text.sections(TABLE[relative[1]].constructor)
-        equations = theirs.partition(_text.MATH)[2].partition("\n\n")[0]
-        rule = f"{rule}\n\n{relative[1]}:\n\n{_text.MATH}{equations}"
+        equations = theirs.partition("::\n\n")[2].partition("\n\n")[0]
+        rule = f"{rule}\n\n{relative[1]}:\n\n{equations}"
     return _text.page("dialects", row.constructor, rule, [f"Source: {row.source}"])
 
 
@@ -144,7 +144,7 @@ def _comparison(
     ]
     if same:
         lines.append("The learning rate drops to a tenth after step 100.")
-        if without := _without_momentum(names):
+        if without := differences.without_momentum(names):
             verb = "has" if len(without) == 1 else "have"
             lines.append(_text.fill(f"Momentum is 0: {', '.join(without)} {verb} none.", ""))
     table: list[Sequence[str]] = [("", "after step", *map(str, _STEPS))]
@@ -152,11 +152,6 @@ def _comparison(
         gradients = f"{row['weight']}: {differences.WEIGHTS[row['weight']]}" if row["dialect"] == first else ""
         table.append((gradients, row["dialect"], *(_text.number(row["movement"][step - 1]) for step in _STEPS)))
     return "\n".join([*lines, "", "Movement of a weight against its gradients", aligned(table, left=2)])
-
-
-def _without_momentum(names: Iterable[str]) -> list[str]:
-    """The dialects that have no momentum, or only if centered."""
-    return [name for name in names if TABLE[name].buffer != "option"]
 
 
 def _check_plot(path: Path) -> None:

@@ -35,37 +35,26 @@ def caffe(
     regularization_type: str = "L2",
     clip_gradients: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The solver type ``RMSProp`` of Caffe with the arguments of ``SolverParameter``.
+    """The solver type ``RMSProp`` of Caffe with the arguments of ``SolverParameter``::
 
-    .. math::
-      g_t &\leftarrow clip(g_t) + weight\_decay \cdot p_t \\
-      h_t &= rms\_decay \cdot h_{t-1} + (1 - rms\_decay) \cdot g_t^2 \\
-      p_{t+1} &= p_t - base\_lr_t \cdot g_t / (\sqrt{h_t} + delta)
+      g_t ← clip(g_t) + weight_decay · p_t
+      h_t = rms_decay · h_{t-1} + (1 - rms_decay) · g_t²
+      p_{t+1} = p_t - base_lr_t · g_t / (√h_t + delta)
 
     Caffe refuses momentum with this solver. ``lr_policy`` is a schedule here. ``iter_size`` is ``optax.MultiSteps``
     around this transformation, except that Caffe clips the sum of the gradients and not their mean.
 
     Args:
-      base_lr: at least 0; a number or a schedule.
-      rms_decay: the weight of the old mean square, in [0, 1).
-      delta: added to the root, at least 0.
       weight_decay: at least 0; ``weight_decay·p`` is added to the clipped gradient, or ``weight_decay·sign(p)`` for
         "L1". ``None`` is off; Caffe writes 0.
       regularization_type: "L2" or "L1".
       clip_gradients: the largest Euclidean norm of all gradients together. ``None`` is off; Caffe writes -1.
 
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, after clipping and regularisation.
-
     Raises:
       ValueError: a number is out of its range, or the type of regularisation is unknown.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = caffe(base_lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -1.0
+      caffe(base_lr=0.1) turns a first gradient of 2.0 into an update of -1.0.
 
     Source:
       BVLC/caffe 9b89154: src/caffe/solvers/rmsprop_solver.cpp, src/caffe/solvers/sgd_solver.cpp,
@@ -88,33 +77,19 @@ def dynet(
     *,
     clip_threshold: Number | None = 5.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``dynet::RMSPropTrainer`` with its own arguments.
+    """``dynet::RMSPropTrainer`` with its own arguments::
 
-    .. math::
-      hmsg_t &= rho \cdot hmsg_{t-1} + (1 - rho) \cdot g_t^2 \\
-      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \sqrt{hmsg_t + eps}
+      hmsg_t = rho · hmsg_{t-1} + (1 - rho) · g_t²
+      p_{t+1} = p_t - learning_rate_t · g_t / √(hmsg_t + eps)
 
     Clipping is on by default. The defaults are those of C++; Python's are 0.001, 1e-8 and 0.9. DyNet's weight decay,
     which is off by default, shrinks a global scale of all parameters at every step; it is not reproduced.
 
     Args:
-      learning_rate: at least 0; a number or a schedule.
-      eps: added to the mean square under the root, at least 0.
-      rho: the weight of the old mean square, in [0, 1).
       clip_threshold: the largest Euclidean norm of all gradients together; ``None`` or 0 is off.
 
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
-
-    Raises:
-      ValueError: a number is out of its range.
-
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = dynet()
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -0.44721
+      dynet() turns a first gradient of 2.0 into an update of -0.447214.
 
     Source:
       clab/dynet 22b4495: dynet/training.cc, dynet/training.h.
@@ -124,28 +99,13 @@ def dynet(
 
 @dialect("inside", constant="1e-8", words={"alpha": "learning_rate", "mu": "decay"})
 def tiny_dnn(alpha: ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.GradientTransformationExtraArgs:
-    r"""``tiny_dnn::RMSprop`` with its own arguments: ``alpha`` is the learning rate, ``mu`` the decay.
+    """``tiny_dnn::RMSprop`` with its own arguments: ``alpha`` is the learning rate, ``mu`` the decay::
 
-    .. math::
-      g2_t &= mu \cdot g2_{t-1} + (1 - mu) \cdot g_t^2 \\
-      p_{t+1} &= p_t - alpha_t \cdot g_t / \sqrt{g2_t + 10^{-8}}
-
-    Args:
-      alpha: the learning rate, at least 0; a number or a schedule.
-      mu: the weight of the old mean square, in [0, 1).
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
-
-    Raises:
-      ValueError: a number is out of its range.
+      g2_t = mu · g2_{t-1} + (1 - mu) · g_t²
+      p_{t+1} = p_t - alpha_t · g_t / √(g2_t + 1e-8)
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = tiny_dnn(alpha=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -1.0
+      tiny_dnn(alpha=0.1) turns a first gradient of 2.0 into an update of -1.0.
 
     Source:
       tiny-dnn/tiny-dnn c0f576f: tiny_dnn/optimizers/optimizer.h.
@@ -157,32 +117,16 @@ def tiny_dnn(alpha: ScalarOrSchedule = 1e-4, mu: Number = 0.99) -> optax.Gradien
 def ensmallen(
     stepSize: ScalarOrSchedule = 0.01, *, alpha: Number = 0.99, epsilon: Number = 1e-8
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``ens::RMSProp`` of mlpack's ensmallen with its own arguments.
+    """``ens::RMSProp`` of mlpack's ensmallen with its own arguments::
 
-    .. math::
-      s_t &= alpha \cdot s_{t-1} + (1 - alpha) \cdot g_t^2 \\
-      p_{t+1} &= p_t - stepSize_t \cdot g_t / (\sqrt{s_t} + epsilon)
+      s_t = alpha · s_{t-1} + (1 - alpha) · g_t²
+      p_{t+1} = p_t - stepSize_t · g_t / (√s_t + epsilon)
 
     ensmallen replaces an ``epsilon`` that underflows in the matrix' element type by ten machine epsilons; here
     statistics are float32 or wider. ``batchSize`` and the other arguments do not change the rule.
 
-    Args:
-      stepSize: at least 0; a number or a schedule.
-      alpha: the weight of the old mean square, in [0, 1).
-      epsilon: added to the root, at least 0.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it.
-
-    Raises:
-      ValueError: a number is out of its range.
-
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = ensmallen(stepSize=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -1.0
+      ensmallen(stepSize=0.1) turns a first gradient of 2.0 into an update of -1.0.
 
     Source:
       mlpack/ensmallen 3.11.1: include/ensmallen_bits/rmsprop/rmsprop_update.hpp.
@@ -209,37 +153,24 @@ def neon(
     gradient_clip_value: Number | None = None,
     param_clip_value: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``neon.optimizers.RMSProp`` with its own arguments.
+    """``neon.optimizers.RMSProp`` with its own arguments::
 
-    .. math::
-      s_t &= decay\_rate \cdot s_{t-1} + (1 - decay\_rate) \cdot g_t^2 \\
-      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / (\sqrt{s_t + epsilon} + epsilon)
+      s_t = decay_rate · s_{t-1} + (1 - decay_rate) · g_t²
+      p_{t+1} = p_t - learning_rate_t · g_t / (√(s_t + epsilon) + epsilon)
 
     Epsilon stands in both places. ``gradient_clip_norm`` compares the norm of the unclipped gradients and scales the
     step; the mean square never sees it. neon divides gradients by the batch size and, with ``stochastic_round``, rounds
     stochastically; both are left to the caller. ``schedule`` is a learning rate here; ``name`` does nothing.
 
     Args:
-      decay_rate: the weight of the old mean square, in [0, 1).
-      learning_rate: at least 0; a number or a schedule.
       epsilon: added to the mean square under the root, and to the root, at least 0.
       gradient_clip_norm: a Euclidean norm of all gradients together; steps are scaled by ``gradient_clip_norm / norm``
         if the norm is larger. ``None`` is off.
       gradient_clip_value: the largest absolute value of each entry that the rule sees; ``None`` is off.
       param_clip_value: the largest absolute value of a parameter; ``None`` is off.
 
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, between the clippings.
-
-    Raises:
-      ValueError: a number is out of its range.
-
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = neon(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -0.44721
+      neon(learning_rate=0.1) turns a first gradient of 2.0 into an update of -0.447211.
 
     Source:
       NervanaSystems/neon 2.6.0: neon/optimizers/optimizer.py.

@@ -121,6 +121,20 @@ class Dialect(NamedTuple):
 TABLE: dict[str, Dialect] = {}
 """Name → :class:`Dialect`, for tests, documentation and the command line."""
 
+_ROLES = {
+    "learning_rate": "the learning rate, at least 0; a number or a schedule.",
+    "decay": "the weight of the old mean square, in [0, 1).",
+    "initial_scale": "what the mean square starts from, at least 0.",
+    "momentum": "in [0, 1); ``None`` or 0 is off.",
+    "l2": "at least 0; a number or a schedule. ``{}·p`` is added to the gradient (L2). ``None`` or 0 is off.",
+}
+"""What an argument means → its entry in a docstring."""
+_NAMES = {
+    "centered": "divide by the standard deviation of the gradients; the variance never turns negative.",
+    "maximize": "ascend, by negating the gradient before the weight decay.",
+}
+"""The name of an argument → its entry in a docstring."""
+
 
 def dialect(
     epsilon: Epsilon,
@@ -138,18 +152,14 @@ def dialect(
 ) -> Callable[[Constructor[P]], Constructor[P]]:
     """Make a constructor a dialect: its arguments are checked under their own names, and it gets its row of the table.
 
+    The docstring gets the sections and entries that it leaves out.
+
     Args:
-      epsilon: see :class:`Dialect`, also for the facts below.
+      epsilon: see :class:`Dialect`, also for the facts without an entry here.
       *decays: the kinds of weight decay, the default first.
-      constant: the epsilon where it is no argument.
-      initial: what the mean square starts from.
       centered: ``None`` is "option" if the constructor has an argument of this name (or "centred"), else "never".
       bias_correction: ``None`` is "option" if the constructor has an argument of this name, else "never".
       buffer: ``None`` is "option" if the constructor has a momentum, else "never".
-      lr_in_momentum: whether the learning rate comes before the buffer.
-      nesterov: whether the momentum is always Nesterov's.
-      refused: arguments that must be off; they count as no option of the dialect.
-      note: a sentence about what the other facts do not say.
       words: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ.
     """
 
@@ -158,7 +168,7 @@ def dialect(
         takes = inspect.signature(function).parameters.keys() - {*refused}
         names = {role: name for name, role in reversed(roles_of(constructor).items()) if name in takes}
         arguments = Arguments(*map(names.get, Arguments._fields))
-        TABLE[constructor.__name__] = Dialect(
+        row = TABLE[constructor.__name__] = Dialect(
             constructor,
             arguments,
             epsilon,
@@ -173,9 +183,30 @@ def dialect(
             refused,
             note,
         )
+        _complete(row)
         return constructor
 
     return decorate
+
+
+def _complete(row: Dialect) -> None:
+    """Add to the docstring what many dialects share."""
+    moment = "variance" if row.centered == "always" else "mean square"
+    roles = _ROLES | {
+        "eps": "added to the root, at least 0."
+        if row.epsilon == "outside"
+        else f"added to the {moment} under the root, at least 0."
+    }
+    _docs.complete(
+        row.constructor,
+        args=_NAMES
+        | {"centred": _NAMES["centered"]}
+        | {name: roles[role].format(name) for name, role in roles_of(row.constructor).items() if role in roles}
+        | dict.fromkeys(row.refused, "must be off."),
+        returns="A transformation as :func:`rmsprop_optax.rmsprop` returns it.",
+        raises="ValueError: a number is out of its range"
+        + (f", or {' or '.join(f'``{name}``' for name in row.refused)} is set." if row.refused else "."),
+    )
 
 
 def _without(refused: tuple[str, ...], function: Constructor[P]) -> Constructor[P]:

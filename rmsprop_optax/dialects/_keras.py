@@ -23,33 +23,24 @@ def keras(
     *,
     weight_decay_mask: Mask = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``keras.optimizers.RMSprop`` with its own arguments.
+    """``keras.optimizers.RMSprop`` with its own arguments::
 
-    .. math::
-      p_t &\leftarrow p_t - learning\_rate_t \cdot weight\_decay \cdot p_t \\
-      v_t &= rho \cdot v_{t-1} + (1 - rho) \cdot clip(g_t)^2 \\
-      b_t &= momentum \cdot b_{t-1} + learning\_rate_t \cdot clip(g_t) / \sqrt{v_t + epsilon} \\
-      p_{t+1} &= p_t - b_t
+      p_t ← p_t - learning_rate_t · weight_decay · p_t
+      v_t = rho · v_{t-1} + (1 - rho) · clip(g_t)²
+      b_t = momentum · b_{t-1} + learning_rate_t · clip(g_t) / √(v_t + epsilon)
+      p_{t+1} = p_t - b_t
 
-    Deviations: the centered variance never turns negative; statistics are float32 or wider. Some arguments act outside
-    the rule and are no arguments here: ``use_ema`` averages parameters, ``loss_scale_factor`` and
-    ``gradient_accumulation_steps`` (``optax.MultiSteps``) act on gradients before it, ``name`` does nothing.
+    Some arguments act outside the rule and are no arguments here: ``use_ema`` averages parameters,
+    ``loss_scale_factor`` and ``gradient_accumulation_steps`` (``optax.MultiSteps``) act on gradients before it,
+    ``name`` does nothing.
 
     Args:
-      learning_rate: at least 0; a number or a schedule.
-      rho: the weight of the old mean square, in [0, 1).
-      momentum: in [0, 1); ``None`` is off; Keras writes 0.
-      epsilon: added to the mean square under the root, at least 0.
-      centered: divide by the standard deviation of the gradients.
       weight_decay: at least 0, decoupled; ``None`` is off.
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry.
       global_clipnorm: the largest Euclidean norm of all gradients together.
       weight_decay_mask: the parameters to decay, as in :func:`rmsprop_optax.rmsprop`. Keras names the others, with
         ``exclude_from_weight_decay``.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
 
     Raises:
       ValueError: a number is out of its range, or more than one clipping is set.
@@ -102,43 +93,32 @@ def tf_keras_legacy(
     global_clipnorm: Number | None = None,
     decay: Number | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``tf.keras.optimizers.legacy.RMSprop`` (OptimizerV2) with its own arguments.
+    """``tf.keras.optimizers.legacy.RMSprop`` (OptimizerV2) with its own arguments::
 
-    .. math::
-      rms_t &= rho \cdot rms_{t-1} + (1 - rho) \cdot clip(g_t)^2 \\
-      p_{t+1} &= p_t - learning\_rate_t \cdot clip(g_t) / (\sqrt{rms_t} + epsilon) \qquad \text{without momentum} \\
-      mom_t &= momentum \cdot mom_{t-1} + learning\_rate_t \cdot clip(g_t) / \sqrt{rms_t + epsilon}, \qquad
-      p_{t+1} = p_t - mom_t \qquad \text{with momentum}
+      rms_t = rho · rms_{t-1} + (1 - rho) · clip(g_t)²
+      p_{t+1} = p_t - learning_rate_t · clip(g_t) / (√rms_t + epsilon)   without momentum
+      mom_t = momentum · mom_{t-1} + learning_rate_t · clip(g_t) / √(rms_t + epsilon),
+      p_{t+1} = p_t - mom_t   with momentum
 
     These are two rules: with momentum a fused kernel with epsilon under the root, without momentum Python code with
     epsilon beside it. TensorFlow's documentation calls epsilon the epsilon hat of Kingma and Ba, which stands beside
-    the root. Deviations: the centered variance never turns negative; an ``epsilon`` of 0 raises (TensorFlow replaces it
-    by 1e-7). The early releases clip by norm before by value, and not in ``apply_gradients``.
+    the root. An ``epsilon`` of 0 raises (TensorFlow replaces it by 1e-7). The early releases clip by norm before by
+    value, and not in ``apply_gradients``.
 
     Args:
-      learning_rate: at least 0; a number or a schedule.
-      rho: the weight of the old mean square, in [0, 1).
       momentum: in [0, 1); ``None`` is off; TensorFlow writes 0. An array takes the kernel, whatever its value, as a
         tensor does in TensorFlow.
       epsilon: above 0, added under the root with momentum, beside it without.
-      centered: divide by the standard deviation of the gradients.
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry, before the norms.
       global_clipnorm: the largest Euclidean norm of all gradients together.
       decay: at least 0; the learning rate is divided by ``1 + decay·t``. ``None`` is off.
 
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
-
     Raises:
       ValueError: a number is out of its range, ``epsilon`` is 0, or both norms are clipped.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = tf_keras_legacy(learning_rate=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -0.31623
+      tf_keras_legacy(learning_rate=0.1) turns a first gradient of 2.0 into an update of -0.316228.
 
     Source:
       keras-team/keras 2.15.0: keras/optimizers/legacy/rmsprop.py, keras/optimizers/legacy/optimizer_v2.py.
@@ -175,11 +155,10 @@ def keras2(
     clipvalue: Number | None = None,
     version: str = "2.3.1",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``keras.optimizers.RMSprop`` of multi-backend Keras, 0.1 to 2.3.1, with its own arguments.
+    """``keras.optimizers.RMSprop`` of multi-backend Keras, 0.1 to 2.3.1, with its own arguments::
 
-    .. math::
-      a_t &= rho \cdot a_{t-1} + (1 - rho) \cdot clip(g_t)^2 \\
-      p_{t+1} &= p_t - \frac{lr}{1 + decay \cdot t} \cdot clip(g_t) / (\sqrt{a_t} + epsilon)
+      a_t = rho · a_{t-1} + (1 - rho) · clip(g_t)²
+      p_{t+1} = p_t - lr/(1 + decay · t) · clip(g_t) / (√a_t + epsilon)
 
     Epsilon stood under the root up to 1.0.2 and was 1e-6; from 1.0.3 on it stands beside the root and is 1e-8 up to
     2.1.2, 1e-7 later. ``clipnorm`` bounds the norm of all gradients together, unlike in later Keras. 2.3 renames ``lr``
@@ -187,26 +166,17 @@ def keras2(
     this dialect raises.
 
     Args:
-      lr: at least 0; a number or a schedule.
-      rho: the weight of the old mean square, in [0, 1).
       epsilon: at least 0; ``None`` is the version's.
       decay: at least 0; the learning rate is divided by ``1 + decay·t``. ``None`` is off; Keras writes 0.
       clipnorm: the largest Euclidean norm of all gradients together.
       clipvalue: the largest absolute value of each entry, after ``clipnorm``.
       version: that of Keras: digits and dots.
 
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, after the clipping.
-
     Raises:
       ValueError: a number or the version is out of its range, or the version has no such option.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = keras2(lr=0.1)
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 5)
-      -0.31623
+      keras2(lr=0.1) turns a first gradient of 2.0 into an update of -0.316228.
 
     Source:
       keras-team/keras 0.1.0 to 2.3.1: keras/optimizers.py.

@@ -40,14 +40,13 @@ def mxnet(
     clip_gradient: Number | None = None,
     version: str = "1.9.1",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""``mxnet.optimizer.RMSProp`` with its own arguments.
+    """``mxnet.optimizer.RMSProp`` with its own arguments::
 
-    .. math::
-      g_t &\leftarrow clip(g_t + wd \cdot p_t) \\
-      n_t &= gamma1 \cdot n_{t-1} + (1 - gamma1) \cdot g_t^2 \\
-      p_{t+1} &= p_t - learning\_rate_t \cdot g_t / \sqrt{n_t + epsilon} \\
-      delta_t &= gamma2 \cdot delta_{t-1} - learning\_rate_t \cdot g_t / \sqrt{n_t - m_t^2 + epsilon}, \qquad
-      p_{t+1} = p_t + delta_t \qquad \text{(centered)}
+      g_t ← clip(g_t + wd · p_t)
+      n_t = gamma1 · n_{t-1} + (1 - gamma1) · g_t²
+      p_{t+1} = p_t - learning_rate_t · g_t / √(n_t + epsilon)
+      delta_t = gamma2 · delta_{t-1} - learning_rate_t · g_t / √(n_t - m_t² + epsilon),
+      p_{t+1} = p_t + delta_t   (centered)
 
     This is the rule of 0.10 to 1.9. The plain form has no momentum in any version. Other versions differ:
 
@@ -57,24 +56,19 @@ def mxnet(
     - From 2.0 on epsilon stands beside the root in the plain form and under it in the centered one. Gradients are
       clipped before ``wd·p`` is added. ``gamma1`` and ``gamma2`` are called ``rho`` and ``momentum``.
 
-    Our buffer is the negative of ``delta``. Deviations: the centered variance never turns negative; a ``gamma2``
-    other than 0.9 raises without ``centered``, where MXNet ignores it. ``rescale_grad`` is ``optax.scale`` before this
-    transformation.
+    Our buffer is the negative of ``delta``. A ``gamma2`` other than 0.9 raises without ``centered``, where MXNet
+    ignores it. ``rescale_grad`` is ``optax.scale`` before this transformation.
 
     Args:
       learning_rate: at least 0; a number or a schedule. ``None`` is the version's: 0.001, or 0.01 up to 0.9.3.
       gamma1: the weight of the old mean square, in [0, 1). ``None`` is 0.9, or 0.95 up to 0.9.3.
       gamma2: the momentum of the centered form, in [0, 1); ``None`` or 0 is off.
       epsilon: at least 0. ``None`` is 1e-8; up to 0.9.3 it cannot be set.
-      centered: divide by the standard deviation of the gradients, and have momentum. ``None`` is False, or True up to
-        0.9.3.
+      centered: divide by the standard deviation of the gradients, and have momentum; the variance never turns negative.
+        ``None`` is False, or True up to 0.9.3.
       clip_weights: the largest absolute value of a parameter, since 0.9.5; ``None`` is off.
-      wd: at least 0; ``wd·p`` is added to the gradient (L2). ``None`` is off; MXNet writes 0.
       clip_gradient: the largest absolute value of a gradient's entry; ``None`` is off.
       version: that of MXNet: digits and dots.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.rmsprop` returns it, with weight decay and clipping around it.
 
     Raises:
       ValueError: a number or the version is out of its range, the version has no such option, or ``gamma2`` is set

@@ -27,10 +27,6 @@ def wgan(
 
     Args:
       clamp: the largest absolute value of the critic's weights; ``None`` for the generator.
-      learning_rate: at least 0; a number or a schedule.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.pytorch` returns it, before the clamp.
 
     Raises:
       ValueError: a number is out of its range; at ``update``, the clamp needs the parameters.
@@ -58,24 +54,11 @@ def efficientnet(
 ) -> optax.GradientTransformationExtraArgs:
     """EfficientNet on ImageNet: the rate rises for 5 epochs, then it falls by 3 % every 2.4 epochs since the start.
 
+    The L2 penalty is on all parameters but the scales and biases of batch normalisation; biases of layers have it.
     The source also averages weights, with a decay of 0.9999.
 
     Args:
-      steps_per_epoch: images over ``batch_size``, at least 1; need not be whole.
-      weight_decay_mask: which parameters have the L2 penalty: a tree of bools that is a prefix of the parameters, or a
-        function of them that returns one. In the source these are all but the scales and biases of batch
-        normalisation, so biases of dense layers are among them. ``None`` is all.
       batch_size: images to an update, at least 1; 2048 in the source. The rate is 0.016 for 256.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps_per_epoch`` and
-        ``batch_size``.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it, after the L2 penalty.
-
-    Raises:
-      ValueError: a number is out of its range, or a number for the source's schedule comes with a ``learning_rate``;
-        at ``update``, the mask does not fit the parameters.
-      TypeError: there is neither ``steps_per_epoch`` nor a ``learning_rate``, or the mask is not made of bools.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -108,21 +91,7 @@ def mnasnet(
     """MnasNet on ImageNet: :func:`efficientnet` in batches of 1024.
 
     Args:
-      steps_per_epoch: images over ``batch_size``, at least 1; need not be whole.
-      weight_decay_mask: which parameters have the L2 penalty: a tree of bools that is a prefix of the parameters, or a
-        function of them that returns one. In the source these are all but the scales and biases of batch
-        normalisation; the example of :func:`efficientnet` has such a mask. ``None`` is all.
       batch_size: images to an update, at least 1; 1024 in the source. The rate is 0.016 for 256.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps_per_epoch`` and
-        ``batch_size``.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it, after the L2 penalty.
-
-    Raises:
-      ValueError: a number is out of its range, or a number for the source's schedule comes with a ``learning_rate``;
-        at ``update``, the mask does not fit the parameters.
-      TypeError: there is neither ``steps_per_epoch`` nor a ``learning_rate``, or the mask is not made of bools.
 
     Example:
       >>> import jax.numpy as jnp
@@ -164,31 +133,15 @@ def mobilenet_v2(
 ) -> optax.GradientTransformationExtraArgs:
     """MobileNetV2 of TF-Slim on ImageNet: an epsilon of 1, the rate falls by 2 % every 2.5 epochs.
 
-    The source also averages weights, with a decay of 0.9999.
+    The L2 penalty is on the kernels of convolutions that are not depthwise. The source also averages weights, with a
+    decay of 0.9999.
 
     Args:
-      steps_per_epoch: images over ``batch_size``, at least 1; need not be whole.
-      weight_decay_mask: which parameters have the L2 penalty: a tree of bools that is a prefix of the parameters, or a
-        function of them that returns one. In the source these are the kernels of convolutions that are not depthwise.
-        ``None`` is all.
       batch_size: images to an update, at least 1; 96 in the source, the batch of one device. The rate is 0.045 for 96.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps_per_epoch`` and
-        ``batch_size``.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it, after the L2 penalty.
-
-    Raises:
-      ValueError: a number is out of its range, or a number for the source's schedule comes with a ``learning_rate``;
-        at ``update``, the mask does not fit the parameters.
-      TypeError: there is neither ``steps_per_epoch`` nor a ``learning_rate``, or the mask is not made of bools.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx, params = mobilenet_v2(13345, weight_decay_mask=None), jnp.zeros(1)
-      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(params), params)
-      >>> round(float(updates[0]), 6)  # -0.045 / √2
-      -0.03182
+      mobilenet_v2(13345, weight_decay_mask=None) turns a first gradient of 1.0 into an update of -0.03182 = -0.045 /
+      √2.
 
     Source:
       tensorflow/models: research/slim/nets/mobilenet/README.md (0ba83cf), research/slim/nets/mobilenet/mobilenet.py
@@ -210,23 +163,8 @@ def mobilenet_v3(
 
     The rate falls by 2.7 % every 2 epochs; the L2 penalty is on every parameter.
 
-    Args:
-      steps_per_epoch: at least 1.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps_per_epoch``.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.pytorch` returns it.
-
-    Raises:
-      ValueError: a number is out of its range, or ``steps_per_epoch`` and ``learning_rate`` are both given.
-      TypeError: neither of them is given.
-
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx, params = mobilenet_v3(1252), jnp.zeros(1)
-      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(params), params)
-      >>> round(float(updates[0]), 6)  # -0.064 / (√0.1 + 0.0316)
-      -0.183999
+      mobilenet_v3(1252) turns a first gradient of 1.0 into an update of -0.183999 = -0.064 / (√0.1 + 0.0316).
 
     Source:
       pytorch/vision: references/classification/train.py (017e9b9), references/classification/README.md.
@@ -258,19 +196,10 @@ def timm_efficientnet(
     Its MixNet-XL and MobileNetV3 differ in that the rate falls by 3.1 % and 2.7 %, and that of MobileNetV3 is noisy.
 
     Args:
-      steps_per_epoch: at least 1.
       batch_size: images to an update, at least 1; 256 for B2, as here by default, 768 for B0, 1024 for ES. The rate is
         0.016 for 256.
       warmup_epochs: at least 1, and 3 by default. The commands do not say; timm's default was 3, and has been 5 since
         October 2022.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without the other arguments.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.timm` returns it, after the L2 penalty.
-
-    Raises:
-      ValueError: a number is out of its range, or a number for the source's schedule comes with a ``learning_rate``.
-      TypeError: there is neither ``steps_per_epoch`` nor a ``learning_rate``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -311,30 +240,14 @@ def inception_v3(
 ) -> optax.GradientTransformationExtraArgs:
     """Inception v3 on ImageNet by TPU: an epsilon of 1, the rate falls by 6 % every 3 epochs to a ten-thousandth.
 
-    The source also averages weights, with a decay of 0.995.
+    The L2 penalty is on the kernels. The source also averages weights, with a decay of 0.995.
 
     Args:
-      steps_per_epoch: whole batches, at least 1.
-      weight_decay_mask: which parameters have the L2 penalty: a tree of bools that is a prefix of the parameters, or a
-        function of them that returns one. In the source these are the kernels. ``None`` is all.
       batch_size: images to an update, at least 1; 1024 in the source. The rate is 0.165 for 256.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps_per_epoch`` and
-        ``batch_size``.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.tf1` returns it, after the L2 penalty.
-
-    Raises:
-      ValueError: a number is out of its range, or a number for the source's schedule comes with a ``learning_rate``;
-        at ``update``, the mask does not fit the parameters.
-      TypeError: there is neither ``steps_per_epoch`` nor a ``learning_rate``, or the mask is not made of bools.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx, params = inception_v3(1251, weight_decay_mask=None), jnp.zeros(1)
-      >>> updates, state = tx.update(jnp.array([1.0]), tx.init(params), params)
-      >>> round(float(updates[0]), 6)  # -0.66 / √2
-      -0.46669
+      inception_v3(1251, weight_decay_mask=None) turns a first gradient of 1.0 into an update of -0.46669 = -0.66 /
+      √2.
 
     Source:
       tensorflow/tpu 0193ce5: models/experimental/inception/inception_v3.py; L2: tensorflow/tensorflow 1ea933c:

@@ -40,8 +40,19 @@ TABLE: dict[str, Recipe] = {}
 """Name → :class:`Recipe`, for tests and documentation."""
 
 
+_MEANINGS = {
+    "steps": "the number of updates until the learning rate is 0",
+    "steps_per_epoch": "the number of updates in a pass over the training data",
+    "batch_size": "the number of images to an update, of all devices together",
+    "warmup_epochs": "the number of epochs in which the learning rate rises; 3 and 5 are timm's defaults",
+    "mean_of": "the number of terms that your loss is the mean of",
+}
+
+
 def recipe(dialect: str, settings: str, **roles: str) -> Callable[[Constructor[P]], Constructor[P]]:
     """Make a constructor a recipe: its arguments are checked under their own names, and it gets its row of the table.
+
+    The docstring gets the sections and entries that it leaves out.
 
     Args:
       dialect: see :class:`Recipe`.
@@ -51,10 +62,37 @@ def recipe(dialect: str, settings: str, **roles: str) -> Callable[[Constructor[P
 
     def decorate(function: Constructor[P]) -> Constructor[P]:
         constructor = checked(**roles)(function)
-        TABLE[constructor.__name__] = Recipe(constructor, dialect, settings)
+        row = TABLE[constructor.__name__] = Recipe(constructor, dialect, settings)
+        _complete(row)
         return constructor
 
     return decorate
+
+
+def _complete(row: Recipe) -> None:
+    """Add to the docstring what many recipes share."""
+    parameters = inspect.signature(row.constructor).parameters
+    args = {name: f"{meaning}, at least 1." for name, meaning in _MEANINGS.items()}
+    args["learning_rate"] = "at least 0; a number or a schedule."
+    args["weight_decay_mask"] = (
+        "the parameters to penalise: a tree of bools that is a prefix of the parameters, or a function of them that "
+        "returns one. ``None`` is all."
+    )
+    value, others = "ValueError: a number is out of its range", ""
+    if parameters["learning_rate"].default is None:
+        needed, *_ = served = [f"``{name}``" for name in parameters if name in _MEANINGS and name != "mean_of"]
+        args["learning_rate"] += f" It replaces the source's, and is given without {' and '.join(served)}."
+        value += ", or a number for the source's schedule comes with a ``learning_rate``"
+        others = f"TypeError: there is neither {needed} nor a ``learning_rate``"
+    if "weight_decay_mask" in parameters:
+        value += "; at ``update``, the mask does not fit the parameters"
+        others += ", or the mask is not made of bools"
+    _docs.complete(
+        row.constructor,
+        args,
+        returns=f"A transformation as :func:`rmsprop_optax.dialects.{row.dialect}` returns it.",
+        raises=f"{value}.\n{others}." if others else f"{value}.",
+    )
 
 
 def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -> dict[str, Any]:
@@ -68,7 +106,7 @@ def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -
         return options
     terms = _check("mean_of", terms)
     if terms % 1:
-        raise ValueError(f"mean_of must be a whole number, got mean_of={terms}: {_MENDS['mean_of']}.")
+        raise ValueError(f"mean_of must be a whole number, got mean_of={terms}: it is {_MEANINGS['mean_of']}.")
     return scaling.sum_to_mean(terms, eps_in_sqrt=eps_in_sqrt, **options)
 
 
@@ -95,7 +133,7 @@ def rate(
         return learning_rate
     for name, parameter in inspect.signature(schedule).parameters.items():
         if name not in given and parameter.default is parameter.empty:
-            raise TypeError(f"{name} must be given, or a learning_rate of your own; {name}: {_MENDS[name]}.")
+            raise TypeError(f"{name} must be given, or a learning_rate of your own; {name}: it is {_MEANINGS[name]}.")
     found: ScalarOrSchedule = schedule(**{name: _check(name, value) for name, value in given.items()})
     return found
 
@@ -129,19 +167,10 @@ def _of_float(schedule: optax.Schedule) -> optax.Schedule:
     return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
-_MENDS = {
-    "steps": "it is the number of updates until the learning rate is 0",
-    "steps_per_epoch": "it is the number of updates in a pass over the training data",
-    "batch_size": "it is the number of images to an update, of all devices together",
-    "warmup_epochs": "it is the number of epochs in which the learning rate rises; 3 and 5 are timm's defaults",
-    "mean_of": "it is the number of terms that your loss is the mean of",
-}
-
-
 def _check(name: str, value: Any) -> Any:
     """A static number of at least 1, as Python's."""
     if isinstance(value, bool | np.bool_) or not _numbers.is_static(value):
-        raise TypeError(f"{name} must be a number, got {name}={value!r}: {_MENDS[name]}.")
+        raise TypeError(f"{name} must be a number, got {name}={value!r}: it is {_MEANINGS[name]}.")
     if not 1 <= value < math.inf:
-        raise ValueError(f"{name} must be finite and at least 1, got {name}={value}: {_MENDS[name]}.")
+        raise ValueError(f"{name} must be finite and at least 1, got {name}={value}: it is {_MEANINGS[name]}.")
     return np.asarray(value).item()

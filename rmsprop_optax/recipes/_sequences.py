@@ -21,17 +21,8 @@ def char_rnn(
     The loss adds up over the 50 characters of a sequence, and is the mean over the sequences of a batch.
 
     Args:
-      steps_per_epoch: at least 1.
-      learning_rate: at least 0, a number or a schedule instead of the source's, given without ``steps_per_epoch``.
       mean_of: the characters of a sequence, 50 in the source, if your loss is the mean over them: epsilon and the
         threshold are divided by it.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.torch7` returns it, after the clipping.
-
-    Raises:
-      ValueError: a number is out of its range, or ``steps_per_epoch`` and ``learning_rate`` are both given.
-      TypeError: neither of them is given.
 
     Example:
       >>> import jax.numpy as jnp
@@ -61,21 +52,8 @@ def graves(*, learning_rate: ScalarOrSchedule = 1e-4) -> optax.GradientTransform
 
     The paper also clips derivatives inside the network.
 
-    Args:
-      learning_rate: at least 0; a number or a schedule.
-
-    Returns:
-      A transformation as :func:`rmsprop_optax.dialects.graves` returns it.
-
-    Raises:
-      ValueError: the learning rate is out of its range.
-
     Example:
-      >>> import jax.numpy as jnp
-      >>> tx = graves()
-      >>> updates, state = tx.update(jnp.array([2.0]), tx.init(jnp.zeros(1)))
-      >>> round(float(updates[0]), 7)  # -0.0001·2 / √(0.05·4 − 0.1² + 0.0001)
-      -0.0004587
+      graves() turns a first gradient of 2.0 into an update of -0.000459 = -0.0001·2 / √(0.05·4 − 0.1² + 0.0001).
 
     Source:
       Graves, arXiv:1308.0850, equations 38 to 45; read through chainer/chainer: chainer/optimizers/rmsprop_graves.py.
