@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -92,16 +92,18 @@ def _in_float32(new: float, given: str, name: str) -> float:
     return new
 
 
-def sum_to_mean(
-    batch_size: int,
-    *,
-    eps: float | None = None,
-    eps_in_sqrt: bool = True,
-    floor: float | None = None,
-    initial_scale: float | None = None,
-    l2: float | None = None,
-    clip: float | None = None,
-) -> dict[str, Any]:
+class Options(TypedDict, total=False):
+    """The options of :func:`rescaled`, for type checkers."""
+
+    eps: float | None
+    eps_in_sqrt: bool
+    floor: float | None
+    initial_scale: float | None
+    l2: float | None
+    clip: float | None
+
+
+def sum_to_mean(batch_size: int, **options: Unpack[Options]) -> dict[str, Any]:
     r"""Return the options for a loss that is the mean over a batch, given those for the sum.
 
     .. math::
@@ -111,14 +113,7 @@ def sum_to_mean(
 
     Args:
       batch_size: the number of terms that the loss adds up, at least 1; for sequences, examples times time steps.
-      eps: the epsilon of the denominator, at least 0; in squared units of the gradient inside the square root, in units
-        of the gradient outside.
-      eps_in_sqrt: the place of ``eps``, as in ``optax.rmsprop``: inside the square root, ``sqrt(nu + eps)``, or
-        outside, ``sqrt(nu) + eps``.
-      floor: the smallest denominator, at least 0, in units of the gradient.
-      initial_scale: the mean square before the first step, at least 0, in squared units of the gradient.
-      l2: the factor of the parameter that is added to the gradient, at least 0.
-      clip: the largest norm or absolute value of a gradient, at least 0, in units of the gradient.
+      **options: the options of :func:`rescaled`.
 
     Returns:
       The given options by name, as floats; without ``eps_in_sqrt``, which does not change.
@@ -137,44 +132,15 @@ def sum_to_mean(
       google-deepmind/dqn_zoo: dqn_zoo/dqn/run_atari.py has the same ``0.01 / 32**2``, and ``1 / 32`` as the bound of
       its errors.
     """
-    return rescaled(
-        1 / _terms(batch_size),
-        eps=eps,
-        eps_in_sqrt=eps_in_sqrt,
-        floor=floor,
-        initial_scale=initial_scale,
-        l2=l2,
-        clip=clip,
-    )
+    return rescaled(1 / _terms(batch_size), **options)
 
 
-def mean_to_sum(
-    batch_size: int,
-    *,
-    eps: float | None = None,
-    eps_in_sqrt: bool = True,
-    floor: float | None = None,
-    initial_scale: float | None = None,
-    l2: float | None = None,
-    clip: float | None = None,
-) -> dict[str, Any]:
-    r"""Return the options for a loss that is the sum over a batch, given those for the mean.
-
-    .. math::
-      eps &\leftarrow batch\_size^2 \cdot eps \qquad \text{(batch\_size · eps outside the square root)} \\
-      initial\_scale &\leftarrow batch\_size^2 \cdot initial\_scale \\
-      floor, l2, clip &\leftarrow batch\_size \cdot (floor, l2, clip)
+def mean_to_sum(batch_size: int, **options: Unpack[Options]) -> dict[str, Any]:
+    """Return the options for a loss that is the sum over a batch, given those for the mean.
 
     Args:
       batch_size: the number of terms that the loss adds up, at least 1; for sequences, examples times time steps.
-      eps: the epsilon of the denominator, at least 0; in squared units of the gradient inside the square root, in units
-        of the gradient outside.
-      eps_in_sqrt: the place of ``eps``, as in ``optax.rmsprop``: inside the square root, ``sqrt(nu + eps)``, or
-        outside, ``sqrt(nu) + eps``.
-      floor: the smallest denominator, at least 0, in units of the gradient.
-      initial_scale: the mean square before the first step, at least 0, in squared units of the gradient.
-      l2: the factor of the parameter that is added to the gradient, at least 0.
-      clip: the largest norm or absolute value of a gradient, at least 0, in units of the gradient.
+      **options: the options of :func:`rescaled`.
 
     Returns:
       The given options by name, as floats; without ``eps_in_sqrt``, which does not change.
@@ -190,15 +156,7 @@ def mean_to_sum(
     Source:
       The inverse of :func:`sum_to_mean`.
     """
-    return rescaled(
-        _terms(batch_size),
-        eps=eps,
-        eps_in_sqrt=eps_in_sqrt,
-        floor=floor,
-        initial_scale=initial_scale,
-        l2=l2,
-        clip=clip,
-    )
+    return rescaled(_terms(batch_size), **options)
 
 
 class Nearest(NamedTuple):
