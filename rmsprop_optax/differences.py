@@ -98,7 +98,7 @@ def _rule(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
 
 
 def _momentum(a: str, one: Dialect, b: str, two: Dialect) -> str:
-    if one.buffer == two.buffer and one.nesterov == two.nesterov:
+    if (one.buffer, one.nesterov, one.smooths) == (two.buffer, two.nesterov, two.smooths):
         place, other = ("before" if row.lr_in_momentum else "after" for row in (one, two))
         return (
             f"With momentum, the learning rate comes {place} the buffer in {a}, {other} it in {b}: they part when the "
@@ -110,10 +110,11 @@ def _momentum(a: str, one: Dialect, b: str, two: Dialect) -> str:
 def _kind(row: Dialect) -> str:
     if row.buffer == "never":
         return "no momentum"
-    place = f"with the learning rate {'before' if row.lr_in_momentum else 'after'} the buffer"
+    of = "" if row.smooths == "steps" else f" of {row.smooths}"
+    place = f"{of}, with the learning rate {'before' if row.lr_in_momentum else 'after'} the buffer"
     if row.buffer == "if centered":
-        return f"momentum only where centered, {place}"
-    return f"Nesterov momentum, {place}" if row.nesterov else f"momentum, {place}"
+        return f"momentum only where centered{place}"
+    return f"Nesterov momentum{place}" if row.nesterov else f"momentum{place}"
 
 
 def _weight_decay(a: str, one: Dialect, b: str, two: Dialect) -> str:

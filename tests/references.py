@@ -34,10 +34,10 @@ def _result(params, mean_square, mean=None, momentum=None):
 def rule(v=0.0, clip=None):
     """A rule for one array, `step(p, g, lr, s, **options) -> new p`, as a generator.
 
-    `s` holds the slots, `s.v`, `s.m` and `s.b` (mean square, mean, momentum), and `s.t`, the number of the step (first:
-    1). `v` is what the mean square starts from, or a function of the options that says it; the others start from zero.
-    A slot that a rule never sets is one that is not kept. `clip(grads, **options)` sees the gradients of all arrays
-    first.
+    `s` holds the slots, `s.v`, `s.m` and `s.b` (mean square, mean, momentum), `s.t`, the number of the step (first: 1),
+    and `s.name`. `v` is what the mean square starts from, or a function of the options that says it; the others start
+    from zero. A slot that a rule never sets is one that is not kept. `clip(grads, **options)` sees the gradients of all
+    arrays first.
     """
 
     def wrap(step):
@@ -49,7 +49,7 @@ def rule(v=0.0, clip=None):
             for t, (grads, lr) in enumerate(zip(gradients, learning_rate, strict=True), start=1):
                 grads = clip(grads, **options) if clip else grads
                 for name, s in slots.items():
-                    s.t = t
+                    s.t, s.name = t, name
                     params[name] = step(params[name], grads[name], lr, s, **options)
                 kept = {key: {n: getattr(s, key) for n, s in slots.items()} for key in "vmb"}
                 unset = {key: all(kept[key][n] is zeros[n] for n in zeros) for key in "mb"}
@@ -830,6 +830,103 @@ def tensorflowjs(p, g, lr, s, *, decay=0.9, momentum=0.0, epsilon=1e-7, centered
     step = s.b * momentum + np.where(some, g * lr / np.sqrt(np.where(some, square, 1)), 0)
     s.b = step if momentum else s.b
     return p - step
+
+
+@rule()
+def fastai(p, g, lr, s, *, mom=0.0, sqr_mom=0.99, eps=1e-8, wd=0.0, decouple_wd=True):
+    """fastai/optimizer.py `RMSProp`, `weight_decay`, `l2_reg`, `average_grad` and `rms_prop_step`, fastai 2.8.12."""
+    if wd and decouple_wd:
+        p = p * (1 - lr * wd)
+    elif wd:
+        g = g + wd * p
+    if mom:
+        s.b = s.b * mom + g
+    s.v = s.v * sqr_mom + (1 - sqr_mom) * g * g
+    return p - lr * (s.b if mom else g) / (np.sqrt(s.v) + eps)
+
+
+@rule()
+def heavyball(p, g, lr, s, *, beta2=0.99, eps=1e-6, weight_decay=0):
+    """heavyball/utils.py `beta_debias`, `eps_sqrt` and `_compilable_update_`, HeavyBall 3.2.1."""
+    beta = 1 - (1 - beta2) / (1 - beta2**s.t)
+    s.v = s.v * beta + g * g * (1 - beta)
+    return p * (1 - weight_decay * lr) - lr * (g / np.maximum(np.sqrt(s.v), eps))
+
+
+@rule()
+def pyro(p, g, lr, s, *, delta=1e-16, t=0.1):
+    """pyro/optim/adagrad_rmsprop.py `AdagradRMSProp`, Pyro 1.9.2; with a delta of 0, stan/variational/advi.hpp."""
+    s.v = g * g if s.t == 1 else (1.0 - t) * s.v + t * g * g
+    return p - lr * s.t ** (-0.5 + delta) * g / (1.0 + np.sqrt(s.v))
+
+
+@rule()
+def flashlight(p, g, lr, s, *, rho=0.99, epsilon=1e-8, weightDecay=0, use_first=False):
+    """flashlight/fl/optim/RMSPropOptimizer.cpp, Flashlight 15b2159."""
+    p = p - weightDecay * p
+    moments = s.v = rho * s.v + (1 - rho) * g * g
+    if use_first:
+        s.m = rho * s.m + (1 - rho) * g
+        moments = moments - s.m * s.m
+    return p - (lr * g) / (np.sqrt(moments) + epsilon)
+
+
+@rule()
+def brainjs(p, g, lr, s, *, decayRate=0.999, smoothEps=1e-8, regc=1e-6, clipval=5.0):
+    """src/recurrent/rnn.ts `adjustWeights`, brain.js 088f118."""
+    s.v = s.v * decayRate + (1 - decayRate) * g * g
+    g = g if clipval is None else np.clip(g, -clipval, clipval)
+    return p + (-lr * g) / np.sqrt(s.v + smoothEps) - (regc or 0) * p
+
+
+@rule()
+def dreamerv3(p, g, lr, s, *, agc=0.3, parameter_norm_min=1e-3, beta1=0.9, beta2=0.999, eps=1e-20):
+    """torchrl/trainers/algorithms/dreamer_v3.py `DreamerV3Optimizer`, TorchRL 0.14.1, with `warmup_steps=0`."""
+    if agc:
+        most = max(np.linalg.norm(p), parameter_norm_min) * agc
+        g = g * (most / max(np.linalg.norm(g), most))
+    s.v = s.v * beta2 + (1 - beta2) * g * g
+    normalized = g / (np.sqrt(s.v / (1 - beta2**s.t)) + eps)
+    s.b = s.b * beta1 + (1 - beta1) * normalized
+    return p - lr * (s.b / (1 - beta1**s.t))
+
+
+def _levanter_clip(grads, *, max_grad_norm=1.0, **_):
+    norm = np.sqrt(sum(np.sum(g**2) for g in grads.values()))
+    if max_grad_norm is None or norm < max_grad_norm:
+        return grads
+    return {name: g / norm * max_grad_norm for name, g in grads.items()}
+
+
+@rule(clip=_levanter_clip)
+def levanter(
+    p,
+    g,
+    lr,
+    s,
+    *,
+    beta1=0.9,
+    beta2=0.99,
+    eps=1e-30,
+    max_grad_norm=1.0,
+    weight_decay=0.1,
+    weight_decay_mask=None,
+):
+    """src/levanter/optim/rmsprop.py `scale_by_rmsprop_momentum` and `build`, Levanter 9263f81."""
+    s.v = beta2 * s.v + (1.0 - beta2) * g**2
+    scaled = g / (np.sqrt(s.v / (1 - beta2**s.t)) + eps)
+    s.b = beta1 * s.b + (1 - beta1) * scaled
+    decays = weight_decay_mask is None or weight_decay_mask[s.name]
+    return p - lr * (s.b / (1 - beta1**s.t) + (weight_decay or 0) * decays * p)
+
+
+@rule()
+def sparsecore(p, g, lr, s, *, b1=0.9, b2=0.95, eps=1e-30):
+    """sparsecore/lib/nn/embedding_spec.py `get_decay_rate`, sparse_dense_matmul_grad_with_laprop.py, 0158202 (2026)."""
+    decay = b2 * (1 - b2 ** (s.t - 1)) / (1 - b2**s.t)
+    s.v = s.v * decay + (1 - decay) * (g * g + eps)
+    s.b = b1 * s.b + (1 - b1**2) ** 0.5 * (g / np.sqrt(s.v))
+    return p - lr * s.b
 
 
 def climin(

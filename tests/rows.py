@@ -46,6 +46,9 @@ class Row(NamedTuple):
 # What is special about a dialect with its defaults.
 SPECIAL = {
     "dynet": {"complex": False, "elementwise": False},  # clips by norm
+    "brainjs": {"decays": True},
+    "dreamerv3": {"complex": False, "elementwise": False},
+    "levanter": {"complex": False, "elementwise": False, "decays": True},
 }
 
 

@@ -144,6 +144,30 @@ OPTIONS = {
     "burn": product([{}, {"alpha": 0.8, "epsilon": 2.0**-7}], [{}, CENTERED], [{}, {"momentum": 0.0}], [{}, DECAY]),
     "candle_optimisers": EACH,
     "dfdx": product([{}, INSIDE], [{}, CENTERED], [{}, MOMENTUM], [{}, DECAY, DECAY | {"decoupled": True}]),
+    "fastai": product(
+        [{}, {"sqr_mom": 0.8, "eps": 2.0**-20}], [{}, {"mom": 0.75}], [{}, {"wd": 2.0**-7, "decouple_wd": False}]
+    ),
+    "heavyball": product([{}, {"beta2": 0.8, "eps": 2.0**-7}], [{}, DECAY]),
+    "pyro": [{}, {"delta": 0.125, "t": 0.25}],
+    "flashlight": product(
+        [{}, {"rho": 0.8, "epsilon": 2.0**-7}], [{}, {"use_first": True}], [{}, {"weightDecay": 2.0**-7}]
+    ),
+    "brainjs": [
+        {},
+        {"decayRate": 0.8, "smoothEps": 2.0**-7, "regc": 2.0**-7, "clipval": 16.0},
+        {"regc": None, "clipval": None},
+    ],
+    "dreamerv3": product(
+        [{}, {"beta2": 0.8, "eps": 2.0**-7}],
+        [{}, {"agc": None}, {"agc": 2.0**-4, "parameter_norm_min": 64.0}],
+        [{}, {"beta1": 0.0}],
+    ),
+    "levanter": product(
+        [{}, {"beta1": 0.5, "beta2": 0.8, "eps": 2.0**-7}],
+        [{}, {"max_grad_norm": None}],
+        [{}, MASK, {"weight_decay": None}],
+    ),
+    "sparsecore": product([{}, {"b2": 0.8, "eps": 2.0**-40}], [{}, {"b1": 0.5}, {"b1": 0.0}]),
 }
 USUAL = {"decay": 0.5, "eps": 0.25, "momentum": 0.5, "l2": 2.0**-7, "weight_decay": 2.0**-7}
 
@@ -293,23 +317,34 @@ def truth(dialect, number):
 NEGATIVE = {"momentum": ("optax", "chainer_graves", "mxnet"), "mean": ("dqn",)}
 
 
-def kept(dialect, options, slots, ours):
-    """The framework's buffers, as we keep them."""
+def kept(dialect, options, slots, ours, steps=None):
+    """The framework's buffers after the steps, all by default, as we keep them."""
+    arguments = dialects.TABLE[dialect].arguments
+    options = {p.name: p.default for p in inspect.signature(getattr(references, dialect)).parameters.values()} | options
     slots = dict(slots)
+
+    def changed(what, change):
+        slots[what] = slots[what] and {name: change(a) for name, a in slots[what].items()}
+
     for what in ("momentum", "mean"):
         if ours[what] is None:
             slots[what] = None  # many frameworks have one all the same; without momentum it repeats the last step
         elif dialect in NEGATIVE[what]:
-            slots[what] = {name: -a for name, a in slots[what].items()}
-    if options.get("bias_correction"):
-        # Our averages are the corrected ones, where optax corrects them on every use.
+            changed(what, lambda a: -a)
+    averages = dialects.TABLE[dialect].smooths == "averages of steps"
+    if averages or options.get("bias_correction"):
+        # Our averages are the corrected ones, where the framework corrects them on every use.
         for what in ("mean_square", "mean"):
-            slots[what] = slots[what] and {name: correct(a, options["decay"]) for name, a in slots[what].items()}
+            changed(what, lambda a: correct(a, options[arguments.decay], steps))
+    if averages:  # ours is a sum
+        changed("momentum", lambda a: a / (1 - options[arguments.momentum]))
+    if dialect == "sparsecore":  # ours has no epsilon in it
+        changed("mean_square", lambda a: a - options["eps"])
     return slots
 
 
-def correct(average, decay):
-    steps = np.arange(1, 1 + len(average))
+def correct(average, decay, steps=None):
+    steps = np.arange(1, 1 + len(average)) if steps is None else np.asarray(steps)
     return average / (1 - decay ** steps.reshape(-1, *[1] * (average.ndim - 1)))
 
 
@@ -356,7 +391,8 @@ def test_equals_the_recorded_framework(dialect, number):
     case, got = CASES[dialect][number], ours(dialect, True, number)
     steps = [step - 1 for step in case["trace"]]
     last = {what: got[what] and {name: a[-1:] for name, a in got[what].items()} for what in BUFFERS}
-    want = kept(dialect, case["options"], {what: stack([case["slots"][what]]) for what in BUFFERS}, got)
+    last_slots = {what: stack([case["slots"][what]]) for what in BUFFERS}
+    want = kept(dialect, case["options"], last_slots, got, steps=[len(case["gradients"])])
     params = looked_back(got, case["options"]) if dialect == "climin" else got["params"]
     got = last | {"params": {name: p[steps] for name, p in params.items()}}
     want |= {"params": stack(list(case["trace"].values()))}
@@ -552,6 +588,15 @@ SIGNATURES = {
     "optimisers_jl": "(eta=0.001, rho=0.9, epsilon=1e-08, *, centred=False)",
     "knet": "(*, lr=0.01, gclip=None, rho=0.9, eps=1e-06)",
     "dl4j": "(learningRate=0.1, rmsDecay=0.95, epsilon=1e-08)",
+    "fastai": "(lr, mom=None, sqr_mom=0.99, eps=1e-08, wd=None, decouple_wd=True)",
+    "heavyball": "(lr=0.0025, beta2=0.99, eps=1e-06, weight_decay=None)",
+    "pyro": "(eta=1.0, delta=1e-16, t=0.1)",
+    "flashlight": "(learningRate, rho=0.99, epsilon=1e-08, weightDecay=None, use_first=False)",
+    "brainjs": "(*, learningRate=0.01, decayRate=0.999, smoothEps=1e-08, regc=1e-06, clipval=5.0)",
+    "dreamerv3": "(*, lr=4e-05, agc=0.3, parameter_norm_min=0.001, beta1=0.9, beta2=0.999, eps=1e-20)",
+    "levanter": "(*, learning_rate=0.0006, beta1=0.9, beta2=0.99, eps=1e-30, max_grad_norm=1.0, weight_decay=0.1, "
+    "weight_decay_mask=None)",
+    "sparsecore": "(learning_rate=0.001, b1=0.9, b2=0.95, eps=1e-30)",
     "burn": "(lr, alpha=0.99, momentum=0.9, epsilon=1e-05, centered=False, weight_decay=None)",
     "candle_optimisers": "(lr=0.01, alpha=0.99, eps=1e-08, weight_decay=None, momentum=None, centered=False)",
     "dfdx": "(lr=0.01, alpha=0.9, eps=1e-08, momentum=None, centered=False, weight_decay=None, *, decoupled=False)",

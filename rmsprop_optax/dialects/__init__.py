@@ -34,6 +34,7 @@ from rmsprop_optax.dialects._torch import (
     torch7 as torch7,
     torchopt as torchopt,
 )
+from rmsprop_optax.dialects._torch_own import fastai as fastai, heavyball as heavyball, pyro as pyro
 from rmsprop_optax.dialects._torch_like_tf import dfdx as dfdx, pfrl as pfrl, sb3 as sb3, timm as timm
 from rmsprop_optax.dialects._tensorflow import (
     caffe2 as caffe2,
@@ -57,10 +58,13 @@ from rmsprop_optax.dialects._cpp import (
     caffe as caffe,
     dynet as dynet,
     ensmallen as ensmallen,
+    flashlight as flashlight,
     neon as neon,
     tiny_dnn as tiny_dnn,
 )
 from rmsprop_optax.dialects._julia_jvm import dl4j as dl4j, knet as knet, optimisers_jl as optimisers_jl
+from rmsprop_optax.dialects._recurrentjs import brainjs as brainjs
+from rmsprop_optax.dialects._laprop import dreamerv3 as dreamerv3, levanter as levanter, sparsecore as sparsecore
 from rmsprop_optax.dialects._aliases import ALIASES as ALIASES, Alias as Alias
 
 NOT_REPRODUCED: dict[str, str] = {
@@ -73,7 +77,6 @@ NOT_REPRODUCED: dict[str, str] = {
     "is added to the mean square alone",
     "DyNet's weight decay": "parameters live under a global scale that also divides the learning rate; `dynet` is the "
     "rule without it",
-    "Levanter's and DreamerV3's rmsprop": "LaProp: momentum is a moving average with bias correction",
     "sparse gradients": "some frameworks update the rows that a sparse gradient leaves out, some do not; gradients in "
     "JAX are dense",
 }

@@ -69,6 +69,40 @@ def caffe(
     )
 
 
+@dialect(
+    "outside",
+    "decoupled, no rate",
+    words={"learningRate": "learning_rate", "rho": "decay", "epsilon": "eps", "weightDecay": "weight_decay"},
+)
+def flashlight(
+    learningRate: ScalarOrSchedule,
+    rho: Number = 0.99,
+    epsilon: Number = 1e-8,
+    weightDecay: ScalarOrSchedule | None = None,
+    use_first: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """``fl::RMSPropOptimizer`` of Flashlight with its own arguments::
+
+      p_t ← p_t - weightDecay · p_t
+      second_t = rho · second_{t-1} + (1 - rho) · g_t²
+      p_{t+1} = p_t - learningRate_t · g_t / (√second_t + epsilon)
+
+    Args:
+      weightDecay: at least 0; a number or a schedule. ``weightDecay·p`` is subtracted at every step, not multiplied by
+        the learning rate; ``None`` or 0 is off.
+
+    Example:
+      flashlight(learningRate=0.1) turns a first gradient of 2.0 into an update of -1.0.
+
+    Source:
+      flashlight/flashlight 15b2159: flashlight/fl/optim/RMSPropOptimizer.cpp.
+    """
+    return chain(
+        rmsprop(learningRate, rho, eps=epsilon, eps_in_sqrt=False, centered=use_first),
+        add_weight_decay(weightDecay, times=(-1.0,), name="weightDecay"),
+    )
+
+
 @dialect("inside", words={"rho": "decay", "clip_threshold": "clip"})
 def dynet(
     learning_rate: ScalarOrSchedule = 0.1,

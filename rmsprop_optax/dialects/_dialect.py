@@ -16,7 +16,8 @@ Epsilon = Literal["inside", "outside", "both", "floor", "none", "outside, with m
 Initial = Literal["0", "1", "epsilon"]
 When = Literal["never", "option", "always"]
 Buffer = Literal["never", "option", "if centered"]
-Decay = Literal["L2", "L1", "decoupled"]
+Smooths = Literal["steps", "gradients", "averages of steps", "damped steps"]
+Decay = Literal["L2", "L1", "decoupled", "decoupled, no rate"]
 
 
 class Arguments(NamedTuple):
@@ -43,7 +44,9 @@ class Dialect(NamedTuple):
       buffer: when there is a momentum buffer.
       lr_in_momentum: whether the learning rate comes before the buffer.
       nesterov: whether the momentum is always Nesterov's.
-      decays: the kinds of weight decay, the default first.
+      smooths: what the momentum adds up: divided gradients, which are ``steps``, or ``gradients`` before the division.
+        Of steps it may be the average that a bias correction makes of them, or a sum of steps times √(1 - momentum²).
+      decays: the kinds of weight decay, the default first; ``no rate``: not multiplied by the learning rate.
       refused: arguments that the framework accepts but ignores or refuses; they must be off.
       note: a sentence about what the other facts do not say.
     """
@@ -58,6 +61,7 @@ class Dialect(NamedTuple):
     buffer: Buffer
     lr_in_momentum: bool
     nesterov: bool
+    smooths: Smooths
     decays: tuple[Decay, ...]
     refused: tuple[str, ...]
     note: str
@@ -129,10 +133,10 @@ _ROLES = {
     "l2": "at least 0; a number or a schedule. ``{}·p`` is added to the gradient (L2). ``None`` or 0 is off.",
 }
 """What an argument means → its entry in a docstring."""
-_NAMES = {
-    "centered": "divide by the standard deviation of the gradients; the variance never turns negative.",
-    "maximize": "ascend, by negating the gradient before the weight decay.",
-}
+_CENTERED = {"centered", "centred", "use_first"}
+_NAMES = dict.fromkeys(
+    _CENTERED, "divide by the standard deviation of the gradients; the variance never turns negative."
+) | {"maximize": "ascend, by negating the gradient before the weight decay."}
 """The name of an argument → its entry in a docstring."""
 
 
@@ -146,6 +150,7 @@ def dialect(
     buffer: Buffer | None = None,
     lr_in_momentum: bool = True,
     nesterov: bool = False,
+    smooths: Smooths = "steps",
     refused: tuple[str, ...] = (),
     note: str = "",
     words: dict[str, str] | None = None,
@@ -157,7 +162,7 @@ def dialect(
     Args:
       epsilon: see :class:`Dialect`, also for the facts without an entry here.
       *decays: the kinds of weight decay, the default first.
-      centered: ``None`` is "option" if the constructor has an argument of this name (or "centred"), else "never".
+      centered: ``None`` is "option" if the constructor has an argument of this name or a like one, else "never".
       bias_correction: ``None`` is "option" if the constructor has an argument of this name, else "never".
       buffer: ``None`` is "option" if the constructor has a momentum, else "never".
       words: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ.
@@ -174,11 +179,12 @@ def dialect(
             epsilon,
             constant,
             initial,
-            centered or ("option" if takes & {"centered", "centred"} else "never"),
+            centered or ("option" if takes & _CENTERED else "never"),
             bias_correction or ("option" if "bias_correction" in takes else "never"),
             buffer or ("option" if arguments.momentum else "never"),
             lr_in_momentum,
             nesterov,
+            smooths,
             decays,
             refused,
             note,
@@ -200,7 +206,6 @@ def _complete(row: Dialect) -> None:
     _docs.complete(
         row.constructor,
         args=_NAMES
-        | {"centred": _NAMES["centered"]}
         | {name: roles[role].format(name) for name, role in roles_of(row.constructor).items() if role in roles}
         | dict.fromkeys(row.refused, "must be off."),
         returns="A transformation as :func:`rmsprop_optax.rmsprop` returns it.",

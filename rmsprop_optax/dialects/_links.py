@@ -33,6 +33,22 @@ def by_norm_of_each(bound: Any) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(one, updates))
 
 
+def to_share_of_parameters(share: Any, smallest: Any) -> optax.GradientTransformation:
+    """Scale each array down to a Euclidean norm of ``share·max(‖p‖, smallest)``.
+
+    Raises:
+      ValueError: at ``update``, there are no parameters.
+    """
+
+    def one(u: jax.Array, p: Any) -> tuple[Any, ...]:
+        norm, whole = optax.tree.norm(u), optax.tree.norm(jnp.asarray(p, u.dtype))
+        least, factor = (_numbers.cast(x, norm.dtype) for x in (0.0 if smallest is None else smallest, share))
+        limit = factor * jnp.maximum(whole, least)
+        return u * jnp.where(norm > limit, limit / norm, 1).astype(u.dtype), p
+
+    return optax.stateless(lambda updates, params: _tree.lift(one, updates, _needed(params))[0])
+
+
 def parameters_within(bound: Any) -> optax.GradientTransformation:
     """Keep parameters within ``±bound``, up to a rounding; the last link of a chain.
 

@@ -34,7 +34,8 @@ def record(name):
 
         def read(found, params=params):
             absent = {leaf: np.full_like(p, np.nan) for leaf, p in params.items()}
-            return [{leaf: np.array((tree or absent)[leaf]) for leaf in params} for tree in found]
+            # NumPy 2 does not copy a tensor of PyTorch, which changes in place.
+            return [{leaf: np.asarray((tree or absent)[leaf]).copy() for leaf in params} for tree in found]
 
         runs = [[read(found) for found in rule(params, steps, **options)] for options in cases]
         for leaf in params:

@@ -21,6 +21,10 @@ FRAMEWORKS = {
     "bitsandbytes": (like_torch.bitsandbytes, ["bitsandbytes", "torch"]),
     "oneflow": (like_torch.oneflow, ["oneflow"]),
     "jittor": (like_torch.jittor, ["jittor"]),
+    "fastai": (like_torch.fastai, ["fastai", "torch"]),
+    "heavyball": (like_torch.heavyball, ["heavyball", "torch"]),
+    "pyro": (like_torch.pyro, ["pyro-ppl", "torch"]),
+    "dreamerv3": (like_torch.dreamerv3, ["torchrl", "torch"]),
     "tf1": (like_tensorflow.tf1, ["tensorflow-cpu"]),
     "tf_keras_legacy": (like_tensorflow.tf_keras_legacy, ["tf-keras", "tensorflow-cpu"]),
     "sonnet": (like_tensorflow.sonnet, ["dm-sonnet", "tensorflow-cpu"]),
@@ -35,5 +39,6 @@ FRAMEWORKS = {
     "trax": (others.trax, ["trax", "jax"]),
     "lasagne": (others.lasagne, ["Lasagne", "Theano-PyMC"]),
     "climin": (others.climin, ["climin"]),
+    "river": (others.river, ["river"]),
 }
-"""Name of the dialect → what runs it, and the packages whose versions are kept with it."""
+"""Name of the dialect or alias → what runs it, and the packages whose versions are kept with it."""

@@ -110,3 +110,71 @@ def jittor():
             yield *({n: v.numpy() for n, v in tree.items()} for tree in trees), {}, {}
 
     return rule, {"float64": [ALPHA, {"alpha": 0.5, "eps": 0.25}]}
+
+
+def fastai():
+    import torch
+    from fastai.optimizer import RMSProp
+
+    def rule(params, steps, eps=1e-8, **options):
+        tensors = {name: torch.tensor(p, requires_grad=True) for name, p in params.items()}
+        opt = RMSProp(list(tensors.values()), lr=steps[0][1], **options)
+        opt.set_hyper("eps", eps)  # the constructor does not pass its own on
+        for grads, rate in steps:
+            opt.set_hyper("lr", rate)
+            for name, tensor in tensors.items():
+                tensor.grad = torch.tensor(grads[name])
+            opt.step()
+            state = {name: opt.state[tensor] for name, tensor in tensors.items()}
+            kept = [{n: s[key] for n, s in state.items() if key in s} for key in ("sqr_avg", "", "grad_avg")]
+            yield {n: t.detach() for n, t in tensors.items()}, *kept
+
+    decays = {}, {"wd": 2.0**-7}, {"wd": 2.0**-7, "decouple_wd": False}
+    return rule, {"float64": [*product([{"sqr_mom": 0.875, "eps": 2.0**-20}], [{}, {"mom": 0.75}], decays), {}]}
+
+
+def heavyball():
+    import heavyball
+    import torch
+
+    heavyball.utils.compile_mode = None
+
+    def rule(params, steps, beta2=0.99, **options):
+        tensors = {name: torch.nn.Parameter(torch.tensor(p)) for name, p in params.items()}
+        opt = heavyball.RMSprop(list(tensors.values()), lr=steps[0][1], betas=(0.9, beta2), **options)
+        for grads, opt.param_groups[0]["lr"] in steps:
+            for name, tensor in tensors.items():
+                tensor.grad = torch.tensor(grads[name])
+            opt.step()
+            squares = {name: opt.state[t][0]["scale_by_exp_avg_sq_exp_avg_sq_0"] for name, t in tensors.items()}
+            yield {name: t.detach() for name, t in tensors.items()}, squares, {}, {}
+
+    return rule, {"float32": [*product([{"beta2": 0.875, "eps": 2.0**-10}], [{}, DECAY]), {}]}
+
+
+def pyro():
+    import torch
+    from pyro.optim.adagrad_rmsprop import AdagradRMSProp
+
+    def rule(params, steps, **options):
+        tensors = {name: torch.tensor(p) for name, p in params.items()}
+        opt = AdagradRMSProp(list(tensors.values()), eta=steps[0][1], **options)
+        for grads, opt.param_groups[0]["eta"] in steps:
+            for name, tensor in tensors.items():
+                tensor.grad = torch.tensor(grads[name])
+            opt.step()
+            yield tensors, {n: opt.state[t]["sum"] for n, t in tensors.items()}, {}, {}
+
+    return rule, {"float64": [{"t": 0.25, "delta": 0.125}, {"delta": 0.0}, {}]}
+
+
+def dreamerv3():
+    from torchrl.trainers.algorithms import DreamerV3Optimizer
+
+    def optimizer(tensors, lr, **options):
+        return DreamerV3Optimizer(tensors, lr=lr, warmup_steps=0, **options)
+
+    cases = product(
+        [{"beta1": 0.75, "beta2": 0.875, "eps": 2.0**-20}], [{}, {"agc": 0.0}, {"agc": 0.125, "parameter_norm_min": 64}]
+    )
+    return run(optimizer, ("rms", "", "momentum")), {"float32": [*cases, {}]}

@@ -184,3 +184,17 @@ def climin():
     limits = {"step_rate_min": 2.0**-8, "step_rate_max": 2.0**-6}
     adapt = [{}, {"step_adapt": 0.125}, {"step_adapt": 0.125} | limits]
     return rule, {"float64": [*product([{"decay": 0.875}], [{}, MOMENTUM], adapt), {}]}
+
+
+def river():
+    from river import optim
+
+    def rule(params, steps):
+        arrays, optimizers = {n: p.copy() for n, p in params.items()}, {name: optim.RMSProp() for name in params}
+        for grads, rate in steps:
+            for name, opt in optimizers.items():
+                opt.lr = optim.schedulers.Constant(rate)
+                arrays[name] = opt.step(arrays[name], grads[name])
+            yield {n: a.copy() for n, a in arrays.items()}, {n: o.g2 for n, o in optimizers.items()}, {}, {}
+
+    return rule, {"float64": [{}]}

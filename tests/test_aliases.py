@@ -1,0 +1,185 @@
+"""Frameworks whose rule is that of a dialect, against transcriptions in float64 and published numbers."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import references
+from references import rule
+from test_dialects import DOUBLE, errors_above, stack, trajectories
+
+from rmsprop_optax import create
+from rmsprop_optax.dialects import ALIASES, TABLE
+
+
+@rule()
+def stan(p, g, lr, s):
+    """`eta` is the learning rate, and the gradient is that of the negative objective."""
+    s.v = s.v + g**2 if s.t == 1 else 0.9 * s.v + 0.1 * g**2
+    return p + lr / np.sqrt(s.t) * -g / (1.0 + np.sqrt(s.v))
+
+
+@rule()
+def recurrentjs(p, g, lr, s, regc=1e-6, clipval=5.0):
+    s.v = s.v * 0.999 + (1.0 - 0.999) * g * g
+    g = np.where(g > clipval, clipval, np.where(g < -clipval, -clipval, g))
+    return p - lr * g / np.sqrt(s.v + 1e-8) - regc * p
+
+
+@rule()
+def gorgonia(p, g, lr, s):
+    s.v = s.v * 0.999 + g**2 * (1 - 0.999)
+    return p + (-lr * g) * (1 / np.sqrt(s.v + 1e-8))
+
+
+@rule()
+def matlab(p, g, lr, s):
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    return p - lr * g / (np.sqrt(s.v) + 1e-8)
+
+
+@rule()
+def cs231n(p, g, lr, s):
+    s.v = 0.99 * s.v + (1 - 0.99) * g**2
+    return p - lr * g / (np.sqrt(s.v) + 1e-8)
+
+
+@rule()
+def d2l(p, g, lr, s):
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    return p - lr / np.sqrt(s.v + 1e-6) * g
+
+
+@rule()
+def river(p, g, lr, s):
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    return p - lr / (s.v + 1e-8) ** 0.5 * g
+
+
+@rule(v=1.0)
+def autograd(p, g, lr, s):
+    s.v = s.v * 0.9 + g**2 * (1 - 0.9)
+    return p - lr * g / (np.sqrt(s.v) + 1e-8)
+
+
+@rule()
+def convnetjs(p, g, lr, s, l2_decay=2.0**-7):
+    g = l2_decay * p + g
+    s.v = 0.95 * s.v + (1 - 0.95) * g * g
+    return p + -lr / np.sqrt(s.v + 1e-6) * g
+
+
+@rule()
+def smile(p, g, lr, s, momentum=0.75):
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    s.b = momentum * s.b + lr * -g / np.sqrt(1e-7 + s.v)
+    return p + s.b
+
+
+@rule()
+def polaris(p, g, lr, s, momentum=0.75):
+    """Its learning rate is negative, and the momentum comes after it."""
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    s.b = momentum * s.b + -lr * (1 / np.sqrt(s.v + 1e-8) * g)
+    return p + s.b
+
+
+axon = polaris
+
+
+@rule()
+def rubix(p, g, lr, s, decay=0.1):
+    s.v = s.v * (1 - decay) + g**2 * decay
+    return p - g * lr / np.clip(np.sqrt(s.v), 1e-8, None)
+
+
+@rule()
+def dsstne(p, g, lr, s, mu=0.9):
+    """Its gradient ascends."""
+    s.v = mu * s.v + (1 - mu) * g * g
+    return p + lr * -g * (1 / np.sqrt(np.maximum(0.000000001, s.v)))
+
+
+# Options of the transcription in the words of the dialect, where they are not the alias' defaults.
+OPTIONS = {
+    "convnetjs": {"weight_decay": 2.0**-7},
+    "smile": {"momentum": 0.75},
+    "polaris": {"momentum": 0.75},
+    "axon": {"momentum": 0.75},
+}
+FOREIGN = [name for name, alias in ALIASES.items() if alias.source]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_equals_the_transcription_in_float64(name):
+    params, gradients, rates = references.stream()
+    case = {"params": params, "gradients": gradients, "learning_rates": rates, "options": OPTIONS.get(name, {})}
+    rate = TABLE[ALIASES[name].dialect].arguments.learning_rate
+    with jax.enable_x64(True):
+        (got,) = trajectories(lambda **options: create(name, **options), [case], lambda state: {}, rate)
+    want = {"params": stack([p for p, _ in globals()[name](params, gradients, rates)])}
+    assert errors_above(DOUBLE, got, want, names=("params",)) == {}
+
+
+def test_equals_the_recorded_river():
+    (case,) = references.recorded("river")
+    with jax.enable_x64(True):
+        (got,) = trajectories(lambda **options: create("river", **options), [case], lambda state: {}, "learning_rate")
+    got = {name: p[[step - 1 for step in case["trace"]]] for name, p in got["params"].items()}
+    assert (
+        errors_above(DOUBLE, {"params": got}, {"params": stack(list(case["trace"].values()))}, names=("params",)) == {}
+    )
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_the_defaults_are_those_of_the_source(name):
+    """A default of the alias is one that its dialect has otherwise; the source says a version, a commit or a file."""
+    alias = ALIASES[name]
+    parameters = inspect.signature(TABLE[alias.dialect].constructor).parameters
+    assert all(parameters[word].default != value for word, value in (alias.defaults or {}).items())
+    assert ": " in alias.source
+
+
+def test_the_numbers_of_cs231n():
+    """Assignment 2: one step from a given cache; its notebook asks for 1e-7."""
+    w, dw, cache = (np.linspace(*ends, 20).reshape(4, 5) for ends in ((-0.4, 0.6), (-0.6, 0.4), (0.6, 0.9)))
+    with jax.enable_x64(True):
+        tx = create("cs231n", learning_rate=1e-2)
+        updates, state = tx.update(jnp.asarray(dw), optax.tree.set(tx.init(w), nu=jnp.asarray(cache)), w)
+        updates, nu = jax.device_get((updates, optax.tree.get(state, "nu")))
+    next_w = [
+        [-0.39223849, -0.34037513, -0.28849239, -0.23659121, -0.18467247],
+        [-0.132737, -0.08078555, -0.02881884, 0.02316247, 0.07515774],
+        [0.12716641, 0.17918792, 0.23122175, 0.28326742, 0.33532447],
+        [0.38739248, 0.43947102, 0.49155973, 0.54365823, 0.59576619],
+    ]
+    next_cache = [
+        [0.5976, 0.6126277, 0.6277108, 0.64284931, 0.65804321],
+        [0.67329252, 0.68859723, 0.70395734, 0.71937285, 0.73484377],
+        [0.75037008, 0.7659518, 0.78158892, 0.79728144, 0.81302936],
+        [0.82883269, 0.84469141, 0.86060554, 0.87657507, 0.8926],
+    ]
+    np.testing.assert_allclose(w + updates, next_w, atol=5.1e-9)
+    np.testing.assert_allclose(nu, next_cache, atol=5.1e-9)
+
+
+def test_the_numbers_of_d2l():
+    """Chapter 12.8 prints "epoch 20, x1: -0.010599, x2: 0.000000"."""
+    with jax.enable_x64(True):
+        tx, x = create("d2l", learning_rate=0.4), jnp.array([-5.0, -2.0])
+        state = tx.init(x)
+        for _ in range(20):
+            updates, state = tx.update(jnp.array([0.2, 4.0]) * x, state)
+            x = x + updates
+    assert [f"{value:.6f}" for value in x] == ["-0.010599", "0.000000"]
+
+
+def test_the_numbers_of_smile():
+    """MultilayerPerceptronOptimizerTest: weights of 1 and biases of 0, after a step with gradients of 1."""
+    with jax.enable_x64(True):
+        tx, p = create("smile(lr=0.1)"), jnp.array([1.0, 0.0])
+        updates, _ = tx.update(jnp.array([1.0, 1.0]), tx.init(p))
+        np.testing.assert_allclose(p + updates, [0.6837724, -0.3162276], atol=1e-6)
