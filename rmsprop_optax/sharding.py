@@ -35,7 +35,7 @@ def state_shardings(
 
     With ``zero`` (ZeRO-1), each array is divided further, over the devices of these mesh axes. The largest dimension
     that those devices divide evenly is split. An array without such a dimension keeps the parameter's sharding. Give
-    the ``out_shardings`` of a step for the parameters too: otherwise XLA may return them divided like the state.
+    the ``out_shardings`` of a step for the parameters too: otherwise XLA returns them divided like the state.
 
     Args:
       tx: an optimizer with ``init``, also a chain, ``optax.masked``, ``optax.partition`` or ``optax.MultiSteps``.
@@ -52,14 +52,24 @@ def state_shardings(
       TypeError: ``tx`` has no ``init``, ``mesh`` is not a mesh, or ``zero`` is not a name or a tuple of names.
 
     Example:
+      A training step whose parameters stay whole on every device, beside a divided state:
+
+      >>> import functools
       >>> from rmsprop_optax import rmsprop
-      >>> mesh = jax.make_mesh((1,), ("data",))
-      >>> params = {"w": jax.ShapeDtypeStruct((8, 128), "float32", sharding=NamedSharding(mesh, P()))}
+      >>> mesh = jax.make_mesh((jax.device_count(),), ("data",))
+      >>> params = jax.device_put({"w": jax.numpy.ones((1024, 64))}, NamedSharding(mesh, P()))
       >>> tx = rmsprop(0.1, storage="uint8")
-      >>> shardings = state_shardings(tx, params, zero="data")
-      >>> tuple(shardings[0].nu["w"].spec)
-      (None, 'data')
-      >>> state = jax.jit(tx.init, out_shardings=shardings)({"w": jax.numpy.ones((8, 128))})
+      >>> places = jax.tree.map(lambda p: p.sharding, params), state_shardings(tx, params, zero="data")
+      >>> state = jax.jit(tx.init, out_shardings=places[1])(params)
+      >>> @functools.partial(jax.jit, out_shardings=places)
+      ... def step(params, state):
+      ...     grads = jax.grad(lambda p: (p["w"] ** 2).sum())(params)
+      ...     updates, state = tx.update(grads, state, params)
+      ...     return optax.apply_updates(params, updates), state
+      >>> for _ in range(3):
+      ...     params, state = step(params, state)
+      >>> params["w"].sharding.spec, state[0].nu["w"].sharding.spec
+      (P(), P('data', None))
 
     Source:
       Rajbhandari et al.: ZeRO: Memory Optimizations Toward Training Trillion Parameter Models, arXiv:1910.02054, 5.1.
@@ -80,9 +90,10 @@ def state_shardings(
         )
 
     def one(path: _Path, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
-        sharding = getattr(_parameter(path, leaf, of_params), "sharding", None)
+        param = _parameter(path, leaf, of_params)
+        sharding = getattr(param, "sharding", None)
         spec = sharding.spec if isinstance(sharding, NamedSharding) else P()
-        return NamedSharding(mesh, spec if sharding is None else divided(spec, leaf.shape, axes, mesh))
+        return NamedSharding(mesh, spec if param is None else divided(spec, leaf.shape, axes, mesh))
 
     return jax.tree.map_with_path(one, jax.eval_shape(tx.init, params))
 
@@ -100,14 +111,18 @@ def _mesh(mesh: Any, of_params: Mapping[_Path, Any]) -> Mesh | AbstractMesh:
     return mesh
 
 
-def _axes(zero: Any, mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+def _axes(zero: Any, mesh: Mesh | AbstractMesh, name: str = "zero") -> tuple[str, ...]:
     names = [zero] if isinstance(zero, str) else [] if zero is None else zero
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"zero must be the name of a mesh axis or a tuple of names, got zero={zero!r}.")
-    if unknown := [name for name in names if name not in mesh.shape]:
-        raise ValueError(f"zero must name axes of the mesh, {', '.join(mesh.axis_names)}, got {', '.join(unknown)}.")
+    if not isinstance(names, list | tuple) or not all(isinstance(axis, str) for axis in names):
+        raise TypeError(
+            f"{name} must be the name of a mesh axis or a tuple of names, got {name}={zero!r}: name an axis."
+        )
+    if unknown := [axis for axis in names if axis not in mesh.shape]:
+        raise ValueError(
+            f"{name} must name axes of the mesh, {', '.join(mesh.axis_names)}, got {', '.join(unknown)}: pick one."
+        )
     if len(set(names)) < len(names):
-        raise ValueError(f"zero must name each mesh axis once, got zero={zero!r}: drop the repeated name.")
+        raise ValueError(f"{name} must name each mesh axis once, got {name}={zero!r}: drop the repeated name.")
     return tuple(names)
 
 
@@ -128,10 +143,18 @@ def divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh |
 
     Returns:
       ``spec`` itself if no dimension can be divided.
+
+    Raises:
+      ValueError: ``axes`` names an axis twice or one that the mesh lacks, or ``spec`` is longer than ``shape``.
+      TypeError: ``axes`` is not a name or a tuple of names.
     """
     names = [(name,) if isinstance(name, str) else tuple(name or ()) for name in spec]
+    if len(names) > len(shape):
+        raise ValueError(
+            f"spec must have an entry for a dimension at most, got {spec} for the shape {shape}: drop one."
+        )
     names += [()] * (len(shape) - len(names))
-    axes = tuple(axis for axis in axes if not any(axis in name for name in names))
+    axes = tuple(axis for axis in _axes(axes, mesh, "axes") if not any(axis in name for name in names))
     parts = math.prod(mesh.shape[axis] for axis in axes)
     left = [size // math.prod(mesh.shape[axis] for axis in name) for size, name in zip(shape, names, strict=True)]
     fitting = [d for d, size in enumerate(left) if size and size % parts == 0]

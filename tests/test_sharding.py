@@ -1,5 +1,6 @@
 """A state keeps the sharding of its parameters, or a further division of it."""
 
+import doctest
 import functools
 
 import jax
@@ -102,6 +103,18 @@ def test_an_update_of_sharded_parameters_has_no_collective(options):
     assert collectives(program.as_text()) == []
     whole = jax.jit(step, out_shardings=NamedSharding(mesh, P())).lower(params, state, params).compile()
     assert "all-gather" in collectives(whole.as_text())
+
+
+def test_the_parameters_of_the_documented_step_stay_where_they_were():
+    """On eight devices; without ``out_shardings`` XLA divides the parameters like the state."""
+    [example] = doctest.DocTestFinder().find(sharding.state_shardings, "", globs=vars(sharding).copy())
+    ran = doctest.DocTestRunner().run(example, out=str, clear_globs=False)
+    assert (ran.failed, ran.attempted) == (0, 10)
+    step, params, state = (example.globs[name] for name in ("step", "params", "state"))
+    assert params["w"].sharding.is_fully_replicated
+    assert [x.data.shape for x in nu_of(state)["w"].addressable_shards] == [(128, 64)] * 8
+    moved, _ = jax.jit(step.__wrapped__)(params, state)
+    assert not moved["w"].sharding.is_fully_replicated  # the reason for the option
 
 
 @pytest.mark.parametrize(
