@@ -50,11 +50,12 @@ def layers(
     """
     from matplotlib.ticker import PercentFormatter
 
-    names = dict.fromkeys(key.partition("/")[2] for row in _rows.some(rows, "rows") for key in row if "/" in key)
+    rows = _rows.some(rows, "rows", Sequence)
+    names = dict.fromkeys(key.partition("/")[2] for row in rows for key in row if "/" in key)
     if not names:
         raise ValueError(f"rows must have measures of arrays, such as gradient/conv/kernel, got {', '.join(rows[0])}.")
     _rows.need(rows, "step")
-    for measure in _rows.some(measures, "measures"):
+    for measure in _rows.some(measures, "measures", Sequence):
         if measure not in _MEASURES:
             raise ValueError(f"measures must be of {', '.join(_MEASURES)}, got {measure!r}.")
     steps = [row["step"] for row in rows]
@@ -98,10 +99,11 @@ def rates(rows: Sequence[Mapping[str, Any]], *, title: str, bins: int = 48) -> "
       is the median. Entries without a gradient keep the largest rate, which epsilon alone bounds.
 
     Raises:
-      ValueError: there is no row, a row lacks ``step``, or no row has an array.
+      ValueError: there is no row, a row lacks ``step``, no row has an array, or ``bins`` is not a whole number above 0.
     """
     from matplotlib.colors import ListedColormap
 
+    _rows.check_whole("bins", bins)
     _rows.need(rows, "step")
     names = dict.fromkeys(key for row in rows for key in row if key != "step")
     found = {name: [_positive(row.get(name, ())) for row in rows] for name in names}
@@ -148,7 +150,7 @@ def _related(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _positive(x: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(x, np.float64).ravel()
+    values = _rows.numbers(x, "rates")
     return values[np.isfinite(values) & (values > 0)]
 
 

@@ -4,29 +4,54 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 _Given = TypeVar("_Given", bound=Sequence[Any] | Mapping[str, Any])
 
 
-def some(given: _Given, what: str) -> _Given:
-    """Return ``given`` if neither it nor, in a mapping, one of its values is empty.
+def some(given: _Given, what: str, kind: type = Mapping) -> _Given:
+    """Return ``given`` if it is a mapping, or of another ``kind``, and neither it nor one of its values is empty.
 
     Raises:
+      TypeError: it is of another kind.
       ValueError: something is empty.
     """
-    if not len(given) or (isinstance(given, Mapping) and not all(map(len, given.values()))):
-        raise ValueError(f"{what} must not be empty, got {given}.")
+    if not isinstance(given, kind) or isinstance(given, str):
+        form = "a dict with names" if kind is Mapping else "a list"
+        raise TypeError(f"{what} must be {form}, got {given!r:.80}: give {form}.")
+    values = given.values() if isinstance(given, Mapping) else ()
+    if not len(given) or any(0 in np.shape(x) if hasattr(x, "shape") else x in ([], ()) for x in values):
+        raise ValueError(f"{what} must not be empty, got {given}: draw what there is.")
     return given
+
+
+def numbers(given: Any, what: str) -> NDArray[np.float64]:
+    """Return an array of float64; ``None`` becomes NaN.
+
+    Raises:
+      ValueError: something is not a number.
+    """
+    try:
+        return np.asarray(given, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must be numbers, got {given!r:.80}: {error}.") from error
+
+
+def check_whole(name: str, value: Any) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number above 0."""
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}: leave it out for the default.")
 
 
 def need(rows: Sequence[Mapping[str, Any]], *keys: str, of: str = "") -> None:
     """Check that there are rows, each a mapping with all ``keys``; ``of`` says whose rows they are.
 
     Raises:
+      TypeError: the rows are not in a sequence.
       ValueError: there is no row, or a row lacks a key.
     """
     each = f"each row of {of}" if of else "each row"
-    for row in some(rows, of or "rows"):
+    for row in some(rows, of or "rows", Sequence):
         if not isinstance(row, Mapping):
             raise ValueError(f"{each} must be a mapping with {', '.join(keys)}, got {row!r:.80}.")
         if missing := [key for key in keys if key not in row]:
@@ -38,5 +63,5 @@ def columns(seeds: Sequence[Sequence[Mapping[str, Any]]], key: str) -> np.ndarra
     """The numbers under ``key``, [seeds, rows]; NaN where a row has none."""
     found = np.full((len(seeds), max(map(len, seeds))), np.nan)
     for values, rows in zip(found, seeds, strict=True):
-        values[: len(rows)] = np.array([row.get(key) for row in rows], float)
+        values[: len(rows)] = numbers([row.get(key) for row in rows], key)
     return found

@@ -37,9 +37,10 @@ def curves(
 
     seeds: dict[str, Sequence[Sequence[Mapping[str, Any]]]] = {}
     for name, run in _rows.some(runs, "runs").items():
-        several: Any = run if isinstance(run[0], Sequence) else [run]
+        several: Any = run if isinstance(run, Sequence) and isinstance(run[0], Sequence) else [run]
         for rows in several:
             _rows.need(rows, "epoch", of=f"runs[{name!r}]")
+            _rows.columns([rows], "epoch")
         seeds[name] = several
     figure = _axes.new_figure(title, 4.2)
     train, test, accuracy = panels = figure.subplots(1, 3)
@@ -108,10 +109,12 @@ def bands(
       >>> [text.get_text() for text in figure.legends[0].get_texts()]
       ['keras', 'pytorch']
     """
-    if not 0 <= band[0] <= 0.5 <= band[1] <= 1:
+    if np.shape(band) != (2,) or not 0 <= band[0] <= 0.5 <= band[1] <= 1:
         raise ValueError(f"band must be quantiles on both sides of 0.5, got {band}: (0.25, 0.75) is the middle half.")
-    values = {name: np.atleast_2d(np.asarray(run, float)) for name, run in _rows.some(runs, "runs").items()}
-    x = np.arange(1, 1 + next(iter(values.values())).shape[-1]) if x is None else np.asarray(x)
+    values = {
+        name: np.atleast_2d(_rows.numbers(run, f"runs[{name!r}]")) for name, run in _rows.some(runs, "runs").items()
+    }
+    x = np.arange(1, 1 + next(iter(values.values())).shape[-1]) if x is None else _rows.numbers(x, "x")
     for name, run in values.items():
         if run.ndim != 2 or run.shape[1] != len(x):
             raise ValueError(f"runs must be [seeds, points] with {len(x)} points, got {name} {list(run.shape)}.")

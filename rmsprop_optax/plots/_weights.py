@@ -42,7 +42,8 @@ def trajectories(
       loss above its minimum in the figure grows by a constant factor.
 
     Raises:
-      ValueError: there is no path, or a path is not [steps + 1, 2].
+      ValueError: there is no path, a path is not [steps + 1, 2] or has no finite weights, ``surface`` returns another
+        shape, or ``limits`` or ``every`` is out of its range.
 
     Example:
       >>> way = np.geomspace(1, 1e-2, 30)[:, None] * np.array([1.0, 2.0])
@@ -50,13 +51,26 @@ def trajectories(
       >>> [text.get_text() for text in figure.legends[0].get_texts()]
       ['SGD']
     """
-    places = {name: np.asarray(path, float) for name, path in _rows.some(paths, "paths").items()}
+    places = {name: _rows.numbers(path, f"paths[{name!r}]") for name, path in _rows.some(paths, "paths").items()}
     for name, path in places.items():
-        if path.ndim != 2 or path.shape[1] != 2:
-            raise ValueError(f"paths must be [steps + 1, 2], got {name} {list(path.shape)}.")
+        if path.ndim != 2 or path.shape[1] != 2 or not np.isfinite(path).all(1).any():
+            raise ValueError(f"paths must be [steps + 1, 2] with finite weights, got {name} {list(path.shape)}.")
+    if every is not None:
+        _rows.check_whole("every", every)
+    ends = _rows.numbers(_limits(list(places.values())) if limits is None else limits, "limits")
+    if ends.shape != (2, 2):
+        raise ValueError(
+            f"limits must be ((low, high), (low, high)), a range for each weight, got {limits}: write both."
+        )
+    xs, ys = (np.linspace(low, high, 300) for low, high in ends)
+    grid = np.meshgrid(xs, ys)
+    loss = _rows.numbers(surface(*grid) if callable(surface) else surface, "surface(x, y)")
+    if loss.shape != grid[0].shape:
+        raise ValueError(
+            f"surface must be a function that returns a loss for each pair of weights, got {list(loss.shape)} for "
+            f"{list(grid[0].shape)}: compute with the arrays, as in lambda x, y: x**2 + y**2."
+        )
     figure, ax = _axes.one_pair(axes, title, 5.6)
-    xs, ys = (np.linspace(*ends, 300) for ends in limits or _limits(list(places.values())))
-    loss = np.asarray(surface(*np.meshgrid(xs, ys)), float)
     above = loss - np.nanmin(loss)
     levels = np.nanmax(above) * np.geomspace(1e-4, 0.6, 11)
     ax.contour(xs, ys, above, levels=levels, colors="#888888", linewidths=0.6, zorder=1)
@@ -91,12 +105,16 @@ def movements(rows: Sequence[Mapping[str, Any]], *, title: str, notes: Mapping[s
       wider, so that they stay visible below later ones.
 
     Raises:
-      ValueError: there is no row, a row lacks a key, or a dialect has no row for one of the weights.
+      ValueError: there is no row, a row lacks a key, a dialect has no row for one of the weights, or the numbers of
+        steps differ.
     """
     _rows.need(rows, "dialect", "weight", "movement")
     panels: dict[str, dict[str, np.ndarray]] = {}
     for row in rows:
-        panels.setdefault(row["weight"], {})[row["dialect"]] = np.asarray(row["movement"])
+        panels.setdefault(row["weight"], {})[row["dialect"]] = _rows.numbers(row["movement"], "movement")
+    shapes = {moved.shape for panel in panels.values() for moved in panel.values()}
+    if len(shapes) > 1 or len(shape := next(iter(shapes))) != 1 or not shape[0]:
+        raise ValueError(f"each movement must have a number for each step, got the shapes {sorted(shapes)}: cut them.")
     for dialect in dict.fromkeys(row["dialect"] for row in rows):
         if without := [weight for weight, moved in panels.items() if dialect not in moved]:
             raise ValueError(f"each dialect must have a row for each weight, got none of {dialect} for {without[0]}.")
@@ -115,7 +133,7 @@ def movements(rows: Sequence[Mapping[str, Any]], *, title: str, notes: Mapping[s
         sizes = [size for group in groups if (size := np.abs(moved[group[0]]).max()) > 0]
         if sizes and max(sizes) > 30 * min(sizes):
             axes.set_yscale("symlog", linthresh=10 ** np.floor(np.log10(min(sizes))))
-        _axes.dress(axes, title=f"{weight}: {notes[weight]}" if notes else weight, xlabel="step")
+        _axes.dress(axes, title=f"{weight}: {notes[weight]}" if notes and weight in notes else weight, xlabel="step")
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     look = {"handles": grid[0].lines, "frameon": False, "fontsize": "small"}
