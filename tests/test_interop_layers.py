@@ -17,6 +17,7 @@ from flax import nnx
 from references import GOLDEN
 
 from rmsprop_optax.interop import layout, named
+from rmsprop_optax.interop._pytorch_file import to_numpy
 from rmsprop_optax.interop.layers import (
     batch_stats,
     cell,
@@ -269,6 +270,48 @@ def test_a_gru_of_keras_without_biases_has_the_same_kernels():
     biased = cell(kernels | {"bias": np.ones((2, 9))})
     expected = {side: {"kernel": leaves["kernel"]} for side, leaves in biased.items()}
     jax.tree.map(np.testing.assert_array_equal, cell(kernels), expected)
+
+
+def test_a_module_gives_its_parameters_and_its_statistics():
+    """With PyTorch's own buffers after two batches of 24 entries a channel, and Flax's after the same."""
+    torch = pytest.importorskip("torch")
+    module, flax = torch.nn.BatchNorm2d(3), nnx.BatchNorm(3, momentum=0.9, rngs=nnx.Rngs(0))
+    images = np.random.default_rng(0).normal(1, 2, (2, 4, 3, 2, 3)).astype(np.float32)
+    for batch in images:
+        module(torch.tensor(batch))
+        flax(jnp.asarray(channels_last(batch)))
+    whole = {f"bn1.{name}": tensor for name, tensor in module.state_dict(keep_vars=True).items()}
+    state = prefixed(whole, "bn1")
+    params = {name: state[name] for name in ("weight", "bias")}
+    assert {type(a) for a in norm(state).values()} == {np.ndarray}
+    jax.tree.map(np.testing.assert_array_equal, converter({"bn": ("bn1", norm)})(whole)["bn"], norm(params))
+    stats = batch_stats(state, entries=24)
+    np.testing.assert_allclose(stats["mean"], flax.mean[...], rtol=1e-6)
+    left = 0.9**2 / 24  # of the 1 that both start from
+    np.testing.assert_allclose(stats["var"] + left, flax.var[...], rtol=1e-6)
+    back = batch_stats(stats, entries=24)
+    assert list(back) == ["running_mean", "running_var"]
+    for name, array in (batch_stats(batch_stats(state)) | {}).items():
+        np.testing.assert_array_equal(array, state[name])
+        np.testing.assert_allclose(back[name], state[name], rtol=1e-6)
+
+
+def test_tensors_are_arrays():
+    torch = pytest.importorskip("torch")
+    for module, layer in (
+        (torch.nn.Linear(3, 2), linear),
+        (torch.nn.Conv2d(3, 2, 5, dtype=torch.bfloat16), conv),
+        (torch.nn.Embedding(5, 3), embedding),
+        (torch.nn.MultiheadAttention(4, 2), partial(multi_head_attention, num_heads=2)),
+        (torch.nn.LSTMCell(4, 3), cell),
+    ):
+        tensors = dict(module.named_parameters())
+        arrays = {name: to_numpy(tensor) for name, tensor in tensors.items()}
+        found, want = (
+            converter({"": ("layer", layer)})({f"layer.{n}": x for n, x in p.items()}) for p in (tensors, arrays)
+        )
+        jax.tree.map(np.testing.assert_array_equal, found, want)
+        assert {type(leaf) for leaf in jax.tree.leaves(found)} == {np.ndarray}
 
 
 def test_blocks_arrays_and_numbers_in_a_table():

@@ -2,8 +2,8 @@
 
 Each function takes the arrays of one layer by the framework's names and returns them by Flax's names, which Linen and
 nnx share unless the docstring says otherwise. The names tell the framework: PyTorch's ``weight`` is Keras' ``kernel``.
-Arrays may be absent; a name that the layer does not have raises ``ValueError``. Arrays of NumPy or JAX are moved and
-never computed with, so slots follow them in both directions (:mod:`rmsprop_optax.interop.layout`).
+Arrays may be absent; a name that the layer does not have raises ``ValueError``. Arrays and tensors are moved and never
+computed with, so slots follow them in both directions (:mod:`rmsprop_optax.interop.layout`).
 
 Default options differ and are converted by hand:
 
@@ -23,11 +23,13 @@ Sources: torch 2.13 (torch/nn/modules), timm 1.0.31 (timm/layers/attention.py), 
 """
 
 import re
-from collections.abc import Callable
 
 import numpy as np
 
+from rmsprop_optax._paths import some
 from rmsprop_optax.interop._converter import Array, Arrays, Layer, converter, prefixed
+from rmsprop_optax.interop._dense import linear, linear_after_flatten, moved, no_fit, of_layer
+from rmsprop_optax.interop._recurrent import cell, cell_by_gate
 
 __all__ = [
     "Arrays",
@@ -48,57 +50,6 @@ __all__ = [
 ]
 
 
-def linear(
-    params: Arrays, *, inputs: tuple[int, ...] | None = None, outputs: tuple[int, ...] | None = None
-) -> dict[str, Array]:
-    r"""PyTorch's ``Linear``, Keras' ``Dense`` and ``EinsumDense`` → ``Dense``, ``DenseGeneral``, ``nnx.Linear``.
-
-    .. math::
-      kernel = weight^T
-
-    Args:
-      params: ``weight`` (outputs, inputs) or ``kernel`` (inputs, outputs); ``bias``.
-      inputs: the sizes of the axes that ``DenseGeneral`` has for the inputs, such as (heads, features of a head).
-      outputs: the sizes of the axes that ``DenseGeneral`` has for the outputs.
-
-    Example:
-      >>> linear({"weight": np.array([[1, 2], [3, 4], [5, 6]]), "bias": np.array([7, 8, 9])})
-      {'kernel': array([[1, 3, 5],
-             [2, 4, 6]]), 'bias': array([7, 8, 9])}
-    """
-
-    def split(w: Array) -> Array:
-        return w.reshape(*(inputs or w.shape[:1]), *(outputs or w.shape[1:]))
-
-    return _moved(
-        params,
-        weight=("kernel", lambda w: split(w.transpose(1, 0))),
-        kernel=("kernel", split),
-        bias=("bias", lambda b: b.reshape(outputs or b.shape)),
-    )
-
-
-def linear_after_flatten(params: Arrays, *, shape: tuple[int, ...]) -> dict[str, Array]:
-    r"""The first linear layer after images are flattened, channels first in PyTorch and last in Flax → ``Dense``.
-
-    .. math::
-      kernel[h W C + w C + c] = weight^T[c H W + h W + w]
-
-    Args:
-      params: ``weight`` (outputs, inputs); ``bias``.
-      shape: the shape that PyTorch flattens, without the batch: (C, H, W), or C and any other number of axes.
-
-    Example:
-      >>> linear_after_flatten({"weight": np.arange(8).reshape(1, 8)}, shape=(2, 2, 2))["kernel"].ravel()
-      array([0, 4, 1, 5, 2, 6, 3, 7])
-    """
-
-    def channels_last(w: Array) -> Array:
-        return w.reshape(*shape, w.shape[1]).transpose(*range(1, len(shape)), 0, len(shape)).reshape(w.shape)
-
-    return {name: channels_last(a) if name == "kernel" else a for name, a in linear(params).items()}
-
-
 def conv(params: Arrays) -> dict[str, Array]:
     r"""Convolutions of one to three dimensions, with groups or without → ``Conv``.
 
@@ -112,7 +63,7 @@ def conv(params: Arrays) -> dict[str, Array]:
       >>> conv({"weight": np.zeros((8, 3, 5, 4)), "bias": np.zeros(8)})["kernel"].shape
       (5, 4, 3, 8)
     """
-    return _moved(params, weight=("kernel", _spatial_first), kernel="kernel", bias="bias")
+    return moved(params, 3, weight=("kernel", _spatial_first), kernel="kernel", bias="bias")
 
 
 def depthwise_conv(params: Arrays) -> dict[str, Array]:
@@ -128,7 +79,7 @@ def depthwise_conv(params: Arrays) -> dict[str, Array]:
       >>> depthwise_conv({"kernel": np.zeros((5, 4, 3, 2))})["kernel"].shape
       (5, 4, 1, 6)
     """
-    return _moved(params, kernel=("kernel", lambda w: w.reshape(*w.shape[:-2], 1, -1)), bias="bias")
+    return moved(params, 3, kernel=("kernel", lambda w: w.reshape(*w.shape[:-2], 1, -1)), bias="bias")
 
 
 def conv_transpose(params: Arrays, *, transpose_kernel: bool = False) -> dict[str, Array]:
@@ -153,33 +104,78 @@ def conv_transpose(params: Arrays, *, transpose_kernel: bool = False) -> dict[st
     def place(w: Array) -> Array:
         return w if transpose_kernel else w[(slice(None, None, -1),) * (w.ndim - 2)].swapaxes(-1, -2)
 
-    return _moved(params, weight=("kernel", lambda w: place(_spatial_first(w))), kernel=("kernel", place), bias="bias")
+    weight = ("kernel", lambda w: place(_spatial_first(w)))
+    return moved(params, 3, weight=weight, kernel=("kernel", place), bias="bias")
+
+
+_BUFFERS = ("running_mean", "running_var", "moving_mean", "moving_variance", "num_batches_tracked")
 
 
 def norm(params: Arrays) -> dict[str, Array]:
     """Batch, layer, group, instance and RMS normalisation → ``BatchNorm``, ``LayerNorm`` and so on.
 
     Args:
-      params: ``weight`` or ``gamma`` or ``scale``; ``bias`` or ``beta``.
+      params: ``weight`` or ``gamma`` or ``scale``; ``bias`` or ``beta``. Running statistics, which have no slots, are
+        left out.
 
     Example:
-      >>> norm({"weight": np.array([1, 2]), "bias": np.array([3, 4])})
+      >>> norm({"weight": np.array([1, 2]), "bias": np.array([3, 4]), "running_mean": np.zeros(2)})
       {'scale': array([1, 2]), 'bias': array([3, 4])}
     """
-    return _moved(params, weight="scale", gamma="scale", scale="scale", bias="bias", beta="bias")
+    trained = {name: a for name, a in of_layer(params).items() if name not in _BUFFERS}
+    return moved(trained, weight="scale", gamma="scale", scale="scale", bias="bias", beta="bias")
 
 
-def batch_stats(buffers: Arrays) -> dict[str, Array]:
-    """The running statistics of batch normalisation, which have no slots → ``batch_stats`` of Linen and of nnx.
+def batch_stats(module: Arrays, *, entries: int | None = None) -> dict[str, Array]:
+    r"""The running statistics of batch normalisation → ``batch_stats`` of Linen and of nnx, or those back to PyTorch's.
+
+    PyTorch's running variance is that of a sample, n / (n − 1) times the one that Flax and Keras keep. With ``entries``
+    it is converted:
+
+    .. math::
+      var = running\_var \cdot (n - 1) / n
+
+    This is exact but for the 1 that a running variance starts from, which leaves an error of
+    ``(1 - momentum)**num_batches_tracked / n``. Without ``entries``, the variance stays, and both frameworks infer
+    alike.
 
     Args:
-      buffers: ``running_mean`` and ``running_var``, or ``moving_mean`` and ``moving_variance``.
+      module: ``running_mean`` and ``running_var``, or ``moving_mean`` and ``moving_variance``; other arrays of the
+        module are left out. Or ``mean`` and ``var`` of Flax, which become PyTorch's.
+      entries: n, the entries of one channel in a batch of the training (batch size × height × width), at least 2.
+
+    Raises:
+      ValueError: the module has no statistics, has those of Keras with ``entries``, or ``entries`` is out of its range.
 
     Example:
-      >>> batch_stats({"running_mean": np.array([1, 2]), "running_var": np.array([3, 4])})
-      {'mean': array([1, 2]), 'var': array([3, 4])}
+      >>> module = {"weight": np.ones(1), "running_mean": np.array([1.0]), "running_var": np.array([3.0])}
+      >>> batch_stats(module), batch_stats(module, entries=4)["var"]
+      ({'mean': array([1.]), 'var': array([3.])}, array([2.25]))
+      >>> batch_stats({"var": np.array([2.25])}, entries=4)
+      {'running_var': array([3.])}
+
+    Source:
+      pytorch/pytorch 2.13.0: aten/src/ATen/native/Normalization.cpp.
     """
-    return _moved(buffers, running_mean="mean", running_var="var", moving_mean="mean", moving_variance="var")
+    kept = (*_BUFFERS[:4], "mean", "var")
+    stats = {name: array for name, array in of_layer(module).items() if name in kept}
+    if not stats or (entries is not None and "moving_variance" in stats):
+        raise ValueError(
+            "a module must have running_mean and running_var, or without entries moving_mean and moving_variance, got "
+            f"{some(list(module)) or 'no array'}: pass the state dict of one layer, prefixed(arrays, layer)."
+        )
+    if entries is not None and (type(entries) is not int or entries < 2):
+        raise ValueError(f"entries must be a whole number above 1, got {entries!r}: batch size × height × width.")
+    ratio = 1.0 if entries is None else (entries - 1) / entries
+    return moved(
+        stats,
+        running_mean="mean",
+        running_var=("var", lambda v: v * ratio),
+        moving_mean="mean",
+        moving_variance="var",
+        mean="running_mean",
+        var=("running_var", lambda v: v / ratio),
+    )
 
 
 def embedding(params: Arrays) -> dict[str, Array]:
@@ -192,7 +188,7 @@ def embedding(params: Arrays) -> dict[str, Array]:
       >>> embedding({"weight": np.array([[1, 2]])})
       {'embedding': array([[1, 2]])}
     """
-    return _moved(params, weight="embedding", embeddings="embedding")
+    return moved(params, weight="embedding", embeddings="embedding")
 
 
 def multi_head_attention(params: Arrays, *, num_heads: int) -> dict[str, dict[str, Array]]:
@@ -216,12 +212,14 @@ def multi_head_attention(params: Arrays, *, num_heads: int) -> dict[str, dict[st
     """
     roles = {"q": "query", "k": "key", "v": "value"}
     made: dict[str, dict[str, Array]] = {role: {} for role in (*roles.values(), "out")}
-    for name, array in params.items():
+    for name, array in of_layer(params).items():
         match = re.fullmatch(r"(?:(in_proj|qkv)|([qkv])_proj|out_proj|proj)[._](weight|bias)", name)
         if not match:
             raise ValueError(f"{name} has no place in Flax's attention: write your own layer and its function.")
         joint, letter, leaf = match.groups()
         if joint:
+            if np.shape(array)[0] % 3:
+                raise no_fit(name, array, "no three parts")
             for role, part in zip(roles.values(), array.reshape(3, -1, *array.shape[1:]), strict=True):
                 made[role][leaf] = part
         else:
@@ -234,126 +232,5 @@ def multi_head_attention(params: Arrays, *, num_heads: int) -> dict[str, dict[st
     }
 
 
-def cell(params: Arrays) -> dict[str, dict[str, Array]]:
-    r"""Recurrent layers → cells of two dense layers, as in nnx: one for the input, one for the memory.
-
-    .. math::
-      kernel_i = weight_{ih}^T, \quad kernel_h = weight_{hh}^T
-
-    with the gates side by side: i, f, g, o of an LSTM, r, z, n of a GRU.
-
-    PyTorch's layers and Keras' ``GRU`` have a bias in both dense layers, Flax's cells in one. The two biases cannot be
-    summed, because each has its own slot and makes its own steps. Give the other dense layer of the nnx cell a bias::
-
-      cell = nnx.OptimizedLSTMCell(n, m, rngs=rngs)
-      cell.dense_i = nnx.Linear(n, 4 * m, rngs=rngs)
-
-    In ``nnx.GRUCell`` and ``nnx.SimpleCell`` the other layer is ``dense_h``, from m to 3 m and from m to m. For layers
-    without a bias, replace both dense layers with ``use_bias=False``. In Linen, write such a cell; for an LSTM::
-
-      class LSTMCell(nn.OptimizedLSTMCell):
-          @nn.compact
-          def __call__(self, carry, x):
-              dense = functools.partial(nn.Dense, 4 * self.features)
-              i, f, g, o = jnp.split(dense(name="dense_i")(x) + dense(name="dense_h")(carry[1]), 4, axis=-1)
-              c = nn.sigmoid(f) * carry[0] + nn.sigmoid(i) * nn.tanh(g)
-              h = nn.sigmoid(o) * nn.tanh(c)
-              return (c, h), h
-
-    Args:
-      params: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh`` of PyTorch's ``LSTM``, ``GRU``, ``RNN`` or their
-        cells, one layer and direction at a time (``("lstm.*_l0", cell)``, ``"lstm.*_l0_reverse"``); or Keras'
-        ``kernel``, ``recurrent_kernel``, ``bias`` (``("lstm/lstm_cell", cell)``).
-
-    Raises:
-      ValueError: the layer is a ``GRU`` with ``reset_after=False``, which Flax does not have, or a ``LSTM`` with
-        projections.
-
-    Example:
-      >>> tree = cell({"weight_ih": np.zeros((12, 4)), "weight_hh": np.zeros((12, 3)), "bias_hh": np.zeros(12)})
-      >>> tree["dense_i"]["kernel"].shape, tree["dense_h"]["kernel"].shape, tree["dense_h"]["bias"].shape
-      ((4, 12), (3, 12), (12,))
-    """
-    named = _keras_cell(params) if "recurrent_kernel" in params else params
-    ends = {"dense_i": "_ih", "dense_h": "_hh"}
-    over = [name for name in named if not name.endswith(tuple(ends.values()))]
-    if over:
-        raise ValueError(f"Flax's cells have no place for {', '.join(over)}: write your own cell and its function.")
-    return {
-        side: linear({name.removesuffix(end): a for name, a in named.items() if name.endswith(end)})
-        for side, end in ends.items()
-    }
-
-
-def cell_by_gate(params: Arrays) -> dict[str, dict[str, Array]]:
-    """Recurrent layers → Linen's cells with a dense layer for each gate, such as ``LSTMCell`` and ``GRUCell``.
-
-    The other two are ``OptimizedLSTMCell`` and ``SimpleCell``. These cells have one bias for each gate, as Keras'
-    ``LSTM`` and ``SimpleRNN``. For layers without a bias, keep the biases of the cell at zero with ``optax.masked``.
-    For ``nnx.LSTMCell``, use ``nnx.OptimizedLSTMCell``, which computes the same, and :func:`cell`.
-
-    Args:
-      params: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh`` of PyTorch's ``LSTM``, ``GRU``, ``RNN`` or their
-        cells, one layer and direction at a time; or Keras' ``kernel``, ``recurrent_kernel``, ``bias``.
-
-    Raises:
-      ValueError: there are biases for the input and for the memory.
-
-    Example:
-      >>> tree = cell_by_gate({"kernel": np.ones((1, 8)), "recurrent_kernel": np.ones((2, 8)), "bias": np.arange(8)})
-      >>> list(tree), tree["hf"]["bias"]
-      (['ii', 'if', 'ig', 'io', 'hi', 'hf', 'hg', 'ho'], array([2, 3]))
-    """
-    tree = cell(params)
-    if all("bias" in leaves for leaves in tree.values()):
-        raise ValueError(
-            "a cell of Linen must have one bias for each gate, got two, whose slots cannot be joined: keep both in "
-            "your own cell, as layers.cell describes, or train with bias=False."
-        )
-    hidden, width = tree["dense_h"]["kernel"].shape
-    gates = {1: [""], 3: "rzn", 4: "ifgo"}[width // hidden]
-    return {
-        side.removeprefix("dense_") + gate: {leaf: a[..., i * hidden : (i + 1) * hidden] for leaf, a in leaves.items()}
-        for side, leaves in tree.items()
-        for i, gate in enumerate(gates)
-    }
-
-
-def _keras_cell(params: Arrays) -> dict[str, Array]:
-    """The arrays of a Keras cell with the suffixes ``_ih`` and ``_hh`` and with Flax's order of gates."""
-    hidden, width = params["recurrent_kernel"].shape
-    sides = {1: "bias_ih", 3: "biases", 4: "bias_hh"}
-    made = _moved(params, kernel="kernel_ih", recurrent_kernel="kernel_hh", bias=sides[width // hidden])
-    if width != 3 * hidden:
-        return made
-    made = {name: a.reshape(-1, 3, hidden)[:, np.array([1, 0, 2])].reshape(a.shape) for name, a in made.items()}
-    biases = made.pop("biases", None)
-    if biases is not None:
-        if biases.ndim == 1:
-            raise ValueError(
-                "a GRU must reset after the product, as Flax's does, got a GRU of Keras with reset_after=False: write "
-                "your own cell and its function."
-            )
-        made["bias_ih"], made["bias_hh"] = biases
-    return made
-
-
 def _spatial_first(w: Array) -> Array:
     return w.transpose(*range(2, w.ndim), 1, 0)
-
-
-def _moved(params: Arrays, **places: str | tuple[str, Callable[[Array], Array]]) -> dict[str, Array]:
-    """The arrays by their names in Flax.
-
-    Args:
-      params: the arrays by their names in the framework.
-      **places: for each of these names the name in Flax, or a pair with the function that moves the entries.
-    """
-    over = [name for name in params if name not in places]
-    if over:
-        raise ValueError(
-            f"this layer only takes {', '.join(places)}, got {', '.join(over)}: use the function of the layer that has "
-            "these arrays, or leave out those that are no parameters."
-        )
-    moves = {name: (place, lambda a: a) if isinstance(place, str) else place for name, place in places.items()}
-    return {moves[name][0]: moves[name][1](array) for name, array in params.items()}
