@@ -33,8 +33,15 @@ def typed(tree: Tree, *kinds: Any) -> Tree:
     return jax.tree.map(lambda x: _typed(x, kinds), tree, is_leaf=_is_mapping)
 
 
-def within(function: Callable[[Tree], Tree], like: Tree, *kinds: Any) -> Tree:
-    """``function(typed(like))`` with the containers of ``like``; the function must keep the structure."""
+def written(function: Callable[[Tree], Tree], like: Tree, *kinds: Any) -> Tree:
+    """``function(typed(like))`` in the containers of ``like``; an ``nnx.Optimizer`` is changed in place and returned.
+
+    The function must keep the structure.
+    """
+    if is_optimizer(like):
+        nnx = sys.modules["flax.nnx"]
+        nnx.update(like, nnx.state(function(like)))
+        return like
     leaves, treedef = jax.tree.flatten(like)
     positions = jax.tree.leaves(typed(jax.tree.unflatten(treedef, range(len(leaves))), *kinds))
     new = dict(zip(positions, jax.tree.leaves(function(typed(like, *kinds))), strict=True))
@@ -45,12 +52,6 @@ def is_optimizer(x: Any) -> bool:
     """Whether ``x`` is an ``nnx.Optimizer``; without an import of Flax, which made it if it is one."""
     nnx = sys.modules.get("flax.nnx")
     return nnx is not None and isinstance(x, nnx.Optimizer)
-
-
-def update(optimizer: Any, new: Any) -> None:
-    """Give an ``nnx.Optimizer`` the arrays of another one."""
-    nnx = sys.modules["flax.nnx"]
-    nnx.update(optimizer, nnx.state(new))
 
 
 def _is_mapping(x: Any) -> bool:

@@ -588,6 +588,22 @@ def test_optax_is_found_wherever_it_sits(place):
     same(interop.optax.write(tx.init(PARAMS), interop.optax.read(state)), state)
 
 
+@pytest.mark.parametrize("options", SHAPES[::2], ids=lambda o: "-".join(map(str, list(o.values())[:3])))
+def test_optax_in_an_nnx_optimizer(options):
+    tx, decay = optax.rmsprop(**options), {"decay": 0.9} if options["bias_correction"] else {}
+    optimizer, fresh = nnx_run(tx), nnx_run(tx, 0)
+    found = interop.optax.read(optimizer, **decay)
+    for state in (nnx.state(optimizer), nnx.to_pure_dict(nnx.state(optimizer))):
+        again = interop.optax.read(state, **decay)
+        for slot in ("mean_square", "mean", "momentum"):
+            same(*(dict(sorted(named(getattr(s, slot)).items())) for s in (again, found)))
+    new = interop.optax.write(nnx.state(fresh), found, **decay)
+    assert isinstance(new, nnx.State)
+    same(nodes_of_slots(new), nodes_of_slots(nnx.state(optimizer)))
+    assert interop.optax.write(fresh, found, **decay) is fresh
+    same(nodes_of_slots(nnx.state(fresh)), nodes_of_slots(nnx.state(optimizer)))
+
+
 def test_a_trace_before_the_learning_rate_has_our_sign():
     tx = optax.chain(optax.scale_by_rms(), optax.trace(0.9), optax.scale_by_learning_rate(0.1))
     _, state = trained(tx, PARAMS)

@@ -11,27 +11,42 @@ from rmsprop_optax import _formats
 from rmsprop_optax._complex import is_components
 from rmsprop_optax._paths import named, some
 from rmsprop_optax._types import Tree
-from rmsprop_optax.interop._shared import float64
+from rmsprop_optax.interop._shared import abs_sq, float64
 
 _MOST = 2**31 - 1  # counts are int32
 
 
-def count_of(count: Any) -> int:
-    """The number of steps as an int.
+def count_of(
+    count: Any, what: str = "the count of the slots", mend: str = "set it with slots._replace(count=…)"
+) -> int:
+    """The number of steps as an int; ``what`` and ``mend`` are for the error.
 
     Raises:
       ValueError: it is not whole, negative, or does not fit into int32.
     """
     try:
-        number = float(count)
+        number = np.nan if np.ndim(count) or isinstance(count, str) else float(count)
     except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not (0 <= number <= _MOST and number.is_integer()):
-        raise ValueError(
-            f"the count of the slots must be a whole number of steps from 0 to {_MOST}, got {count}: set it with "
-            "slots._replace(count=…)."
-        )
+        raise ValueError(f"{what} must be a whole number of steps from 0 to {_MOST}, got {count}: {mend}.")
     return int(count)
+
+
+def cast(slot: str, name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
+    """The array of a slot in the dtype of another framework's checkpoint.
+
+    Raises:
+      ValueError: a number is NaN, infinite or larger than the dtype holds, or a mean square is negative.
+    """
+    with jax.enable_x64(True), np.errstate(all="ignore"):
+        wrong = _implausible(slot, name, array, np.empty(0, dtype), None, False)
+    if wrong:
+        raise ValueError(
+            f"slots must hold numbers that an optimizer can have, got {wrong[0]}: take a state from before the run "
+            "diverged, or an optimizer in a wider dtype."
+        )
+    return array.astype(dtype, copy=False)
 
 
 def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree]], *, repair: bool) -> None:
@@ -73,6 +88,8 @@ def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree
 
 
 def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
+    if not hasattr(value, "dtype"):
+        return [f"a {slot} of {name} that is no array, {value!r:.40}"]
     is_split = is_components(old)
     shape = old.real.shape if is_split else old.shape
     if np.shape(value) != shape:
@@ -88,7 +105,7 @@ def _implausible(slot: str, name: str, value: Any, old: Any, mean: Any, repair: 
     if slot == "mean_square" and low < 0:
         return [f"a {slot} of {name} with negative entries, {low:g}"]
     if slot == "mean_square" and mean is not None and np.isfinite(high):
-        low, high = _ends(_variance(value, mean))
+        low, high = _ends(variance(value, mean))
     top = _formats.format_of(old).top
     if not -top <= low:
         return [_told(slot, name, low, old, top)]
@@ -101,12 +118,11 @@ def _told(slot: str, name: str, number: float, old: Any, top: float) -> str:
     return f"a {slot} of {name} with {number:g} for {old.dtype}" + f" up to {top:g}" * bool(np.isfinite(number))
 
 
-def _variance(mean_square: Any, mean: Any) -> Any:
-    """The variance, with a part for each of two mean squares."""
+def variance(mean_square: Any, mean: Any) -> jax.Array:
+    """The variance in float64, with a part for each of two mean squares."""
     if jnp.iscomplexobj(mean_square):
-        return jax.lax.complex(_variance(mean_square.real, mean.real), _variance(mean_square.imag, mean.imag))
-    square = float64(mean.real) ** 2 + float64(mean.imag) ** 2 if jnp.iscomplexobj(mean) else float64(mean) ** 2
-    return jnp.maximum(float64(mean_square) - square, 0)
+        return jax.lax.complex(variance(mean_square.real, mean.real), variance(mean_square.imag, mean.imag))
+    return jnp.maximum(float64(mean_square) - abs_sq(mean), 0)
 
 
 def _ends(value: Any) -> tuple[float, float]:

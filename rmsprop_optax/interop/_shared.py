@@ -28,6 +28,11 @@ def float64(x: jax.Array) -> jax.Array:
     return x.astype(np.promote_types(x.dtype, np.float64))
 
 
+def abs_sq(x: jax.Array) -> jax.Array:
+    """|x|² in float64; call this inside ``jax.enable_x64(True)``."""
+    return float64(x.real) ** 2 + float64(x.imag) ** 2 if np.iscomplexobj(x) else float64(x) ** 2
+
+
 def imported(package: str, user: Any, *, install: str | None = None) -> ModuleType:
     """A package that only some files need.
 

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax as _optax
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _nnx, _numbers
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._paths import name_of, nodes
 from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._types import Tree
 from rmsprop_optax.interop import slots as _slots
-from rmsprop_optax.interop._shared import float64
+from rmsprop_optax.interop._counted import KINDS
+from rmsprop_optax.interop._shared import abs_sq, float64
 from rmsprop_optax.interop.slots import Slots
 
 
@@ -35,7 +36,8 @@ def read(state: Any, *, decay: Any = None) -> Slots:
 
     Args:
       state: the state of ``optax.rmsprop``, ``optax.scale_by_rms`` or ``optax.scale_by_stddev``, or of a chain with one
-        of them, at any depth of a tree.
+        of them, at any depth of a tree; also an ``nnx.Optimizer`` or its ``nnx.state``, which holds no types: Adam's
+        moments in it look like those of a centered RMSprop.
       decay: that of the optimizer, in [0, 1). Needed with ``bias_correction=True``, else refused.
 
     Returns:
@@ -56,21 +58,22 @@ def read(state: Any, *, decay: Any = None) -> Slots:
     Source:
       google-deepmind/optax 0.2.8: optax/_src/transform.py, optax/_src/alias.py.
     """
-    return _slots.read(_ours(state, decay))
+    return _slots.read(_ours(_nnx.typed(state, *_states()), decay))
 
 
 def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = None) -> Any:
     """A state of ``optax.rmsprop`` with the numbers of the slots, the inverse of :func:`read`.
 
     Args:
-      like: ``optax.rmsprop(…).init(params)``, which gives structure, dtypes and shardings.
+      like: ``optax.rmsprop(…).init(params)``, which gives structure, dtypes and shardings; also an ``nnx.Optimizer``
+        or its ``nnx.state``.
       slots: trees whose leaves have the names of the parameters.
       decay: that of the optimizer, in [0, 1). Needed with ``bias_correction=True``, together with a count in the slots;
         else refused.
       learning_rate: the rate of the last step, needed if the momentum buffer of only one side holds the rate.
 
     Returns:
-      A new tree like ``like``.
+      A new tree like ``like``; an ``nnx.Optimizer`` is changed in place and returned.
 
     Raises:
       ValueError: ``like`` has no mean square of optax; a slot or a leaf is missing or left over; a shape differs; or
@@ -89,8 +92,13 @@ def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = No
         raise ValueError(
             "slots must have a count for bias correction, got count=None: set it with slots._replace(count=…)."
         )
-    decay = _check(like, decay)
-    return _theirs(_slots.write(_shell(like), slots, learning_rate=learning_rate), like, decay, slots.count)
+
+    def convert(like: Any) -> Any:
+        checked = _check(like, decay)
+        ours = _slots.write(_shell(like), slots, learning_rate=learning_rate)
+        return _theirs(ours, like, checked, slots.count)
+
+    return _nnx.written(convert, like, *_states())
 
 
 @functools.cache
@@ -98,6 +106,11 @@ def _kinds() -> tuple[type[Any], ...]:
     """The types of optax's states with a mean square; two of them have no public name."""
     options = [{"centered": c, "bias_correction": b} for c in (False, True) for b in (False, True)]
     return tuple(type(_optax.rmsprop(1.0, **option).init(np.zeros(1))[0]) for option in options)
+
+
+def _states() -> tuple[Any, ...]:
+    """The types that an ``nnx.State`` is searched for."""
+    return (*_kinds(), _optax.TraceState, *KINDS)
 
 
 def _map(moments: Any, trace: Any, state: Any, *others: Any) -> Any:
@@ -133,7 +146,8 @@ def _is_corrected(node: Any) -> bool:
 
 def _weight(decay: Any, count: Any) -> float:
     """``1 − decay^count``, the sum of the gradients' weights; 1 without bias correction and before the first step."""
-    return -math.expm1(int(count) * math.log(decay)) if decay and count else 1.0
+    steps = 0 if count is None else int(count)  # an nnx.Variable has no truth value
+    return -math.expm1(steps * math.log(decay)) if decay and steps else 1.0
 
 
 def _sign(state: Any) -> float:
@@ -155,7 +169,7 @@ def _ours(state: Any, decay: Any) -> Any:
             exact = jax.tree.map(lambda x: x.real.astype(_numbers.real(_numbers.wide(x.dtype))), node.nu)
             return ScaleByRmsState(count, nu if _is_corrected(node) else exact)
         mu = jax.tree.map(lambda x: float64(x) / weight, node.mu)
-        variance = jax.tree.map(lambda n, m: n - abs(m) ** 2, nu, mu)
+        variance = jax.tree.map(lambda n, m: n - abs_sq(m), nu, mu)
         return ScaleByRmsState(count, variance, mu)
 
     def trace(node: Any) -> MomentumState:
@@ -201,7 +215,7 @@ def _theirs(ours: Any, like: Any, decay: Any, count: Any) -> Any:
         changed = {"count": new.count} if _is_corrected(old) else {}
         if hasattr(old, "mu"):
             changed["mu"] = cast("mean", lambda m: m * weight, old.mu, new.mu)
-            changed["nu"] = cast("mean_square", lambda n, m: (n + abs(m) ** 2) * weight, old.nu, new.nu, new.mu)
+            changed["nu"] = cast("mean_square", lambda n, m: (n + abs_sq(m)) * weight, old.nu, new.nu, new.mu)
         else:
             changed["nu"] = cast("mean_square", lambda n: n * weight, old.nu, new.nu)
         return old._replace(**changed)

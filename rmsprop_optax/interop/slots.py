@@ -20,7 +20,7 @@ from rmsprop_optax._types import Tree
 from rmsprop_optax.dialects._theano import AdaptiveStepsState
 from rmsprop_optax.interop import _plausible
 from rmsprop_optax.interop._counted import BUFFERS, KINDS, counted
-from rmsprop_optax.interop._shared import float64, is_masked
+from rmsprop_optax.interop._shared import abs_sq, float64, is_masked
 
 
 class Slots(NamedTuple):
@@ -149,10 +149,7 @@ def write(
     """
     if repair not in (None, "largest"):
         raise ValueError(f"repair must be None or 'largest', got {repair!r}.")
-    if _nnx.is_optimizer(like):
-        _nnx.update(like, _write(like, slots, learning_rate, repair is not None, progress))
-        return like
-    return _nnx.within(lambda typed: _write(typed, slots, learning_rate, repair is not None, progress), like, *KINDS)
+    return _nnx.written(lambda typed: _write(typed, slots, learning_rate, repair is not None, progress), like, *KINDS)
 
 
 def _write(like: Any, slots: Slots, learning_rate: Any, repair: bool, progress: Callable[[int], Any] | None) -> Any:
@@ -274,11 +271,11 @@ def _hosted(x: jax.Array) -> Any:
 
 
 def _mean_square(nu: jax.Array, mu: jax.Array) -> jax.Array:
-    return _formats.decoded(nu).astype(np.float64) + _abs_sq(float64(mu))
+    return float64(_formats.decoded(nu)) + abs_sq(mu)
 
 
 def _variance(mean_square: jax.Array, mean: jax.Array, _: Any) -> jax.Array:
-    return _finite(jnp.maximum(mean_square.astype(np.float64) - _abs_sq(float64(mean)), 0))
+    return _finite(_plausible.variance(mean_square, mean))
 
 
 def _finite(mean_square: jax.Array, _: Any = None) -> jax.Array:
@@ -288,10 +285,6 @@ def _finite(mean_square: jax.Array, _: Any = None) -> jax.Array:
 
 def _as_it_is(x: jax.Array, _: Any) -> jax.Array:
     return x
-
-
-def _abs_sq(x: jax.Array) -> jax.Array:
-    return jnp.square(x.real) + jnp.square(x.imag) if jnp.iscomplexobj(x) else jnp.square(x)
 
 
 def _merged(name: str, trees: list[Tree]) -> Tree:
@@ -346,6 +339,11 @@ def lr_in_momentum(state: Any) -> bool | None:
 
 def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> Any:
     """The momentum buffer of the slots for a state whose buffer holds the learning rate, or does not."""
+    if not isinstance(slots, Slots) or slots.lr_in_momentum not in (None, True, False):
+        raise TypeError(
+            f"slots must be interop.Slots with lr_in_momentum True, False or None, got {slots!r:.80}: pass what "
+            "read returns, after the state to write to."
+        )
     sides = {slots.lr_in_momentum, lr_in_momentum} if slots.momentum is not None else set()
     if sides != {True, False}:
         if learning_rate is None:
@@ -360,12 +358,18 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> A
             f"the momentum buffer of the {holds} holds the learning rate and that of the {other} does not: give the "
             "learning_rate of the last step."
         )
-    if not all(0 < rate < float("inf") for rate in jax.tree.leaves(learning_rate)):
-        raise ValueError(f"learning_rate must be finite and above 0 to rescale a buffer, got {learning_rate}.")
     factor = (lambda rate: 1 / float(rate)) if slots.lr_in_momentum else float
-    return jax.tree.map(
-        lambda rate, part: jax.tree.map(lambda b: b * factor(rate), part), learning_rate, slots.momentum
-    )
+    try:
+        if not all(0 < rate < float("inf") for rate in jax.tree.leaves(learning_rate)):
+            raise ValueError("a rate that is not above 0")
+        return jax.tree.map(
+            lambda rate, part: jax.tree.map(lambda b: b * factor(rate), part), learning_rate, slots.momentum
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "learning_rate must be a finite number above 0, or a tree of such that is a prefix of the parameters, got "
+            f"{learning_rate!r} ({str(error).splitlines()[0]}): give the rate of the last step."
+        ) from error
 
 
 def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> jax.Array:
