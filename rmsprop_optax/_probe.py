@@ -96,7 +96,11 @@ def sample(x: jax.Array, most: int) -> jax.Array:
 def _with(
     nus: Mapping[str, Any], fresh: optax.OptState, state: optax.OptState, paths: Container[tuple[Any, ...]]
 ) -> optax.OptState:
-    """Combine the buffers of ``fresh``, the mean squares ``nus``, and everything else (such as counts) of ``state``."""
+    """Combine the buffers of ``fresh``, the mean squares ``nus``, and everything else (such as counts) of ``state``.
+
+    Names find the arrays of ``state``, whose containers may be those of ``flax.nnx``.
+    """
+    olds = _paths.named(state)
 
     def mean_square(path: tuple[Any, ...], x: Any) -> Any:
         # float32 stands in for 8 and 16 bits, so that no storage rounds the probe.
@@ -109,8 +113,15 @@ def _with(
             return node
         return node._replace(nu=jax.tree.map_with_path(mean_square, node.nu, is_leaf=_complex.is_components))
 
-    def merged(path: tuple[Any, ...], new: Any, old: Any) -> Any:
-        return old if next(_paths.parameters_of(path, paths), None) is None else new
+    def merged(path: tuple[Any, ...], new: Any) -> Any:
+        if next(_paths.parameters_of(path, paths), None) is not None:
+            return new
+        if (name := _paths.name_of(path)) not in olds:
+            raise ValueError(
+                f"the state must be that of the optimizer, got none of its {name}: call effective_rates(tx, state, "
+                "params) with the state of tx."
+            )
+        return olds[name]
 
-    both = jax.tree.map_with_path(merged, fresh, state)
+    both = jax.tree.map_with_path(merged, fresh)
     return jax.tree.map(moments, both, is_leaf=lambda x: isinstance(x, ScaleByRmsState))

@@ -1,5 +1,6 @@
 """Measure what an optimizer does to each array: sizes of gradients and updates, effective learning rates, shares."""
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -8,13 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import export
 
 from rmsprop_optax import _nnx
 from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._columns import aligned
-from rmsprop_optax._paths import named, nodes
+from rmsprop_optax._paths import named, nodes, some
 from rmsprop_optax._probe import HUGE, TINY, mean_squares, probe, rates_at, sample, samples
 from rmsprop_optax._scale import ScaleByRmsState
+from rmsprop_optax._tree import state_of
 
 __all__ = ["Layer", "MeasuredState", "effective_rates", "measured", "report", "scalars"]
 
@@ -50,7 +53,7 @@ class Layer(NamedTuple):
 
 
 class MeasuredState(NamedTuple):
-    """The state of :func:`measured`.
+    """The state of :func:`measured`. A program of ``jax.export`` with it needs ``import rmsprop_optax.measure``.
 
     Attributes:
       step: int32 scalar, the number of updates so far.
@@ -62,6 +65,11 @@ class MeasuredState(NamedTuple):
     layers: dict[str, Layer]
     inner: optax.OptState
 
+
+# After a reload of this module they are registered already.
+for _kind in (Layer, MeasuredState):
+    with contextlib.suppress(ValueError):
+        export.register_namedtuple_serialization(_kind, serialized_name=f"rmsprop_optax.{_kind.__name__}")
 
 _SAMPLE = 128  # sorting more entries would dominate the cost
 
@@ -106,6 +114,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
     def update(
         updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
     ) -> tuple[optax.Updates, MeasuredState]:
+        state = state_of(MeasuredState, state)
         new, inner = tx.update(updates, state.inner, params, **extra_args)
 
         def measure(layers: dict[str, Layer]) -> dict[str, Layer]:
@@ -176,8 +185,8 @@ def effective_rates(
 
     Args:
       tx: an optimizer of this package or a chain with one, measured or not.
-      state: the state of ``tx``.
-      params: the parameters. Only their names and dtypes matter.
+      state: the state of ``tx``; or a ``TrainState``, an ``nnx.Optimizer`` or its ``nnx.state`` with it.
+      params: the parameters; in nnx ``nnx.state(model, nnx.Param)``. Only their names and dtypes matter.
       entries: largest number of entries of an array, at least 1. A larger array is sampled; the real and imaginary
         parts of a complex entry are sampled as two.
       extra_args: for ``tx.update``.
@@ -187,7 +196,8 @@ def effective_rates(
       epsilon bounds it.
 
     Raises:
-      ValueError: ``entries`` is not a whole number above 0, or ``state`` has no mean square.
+      ValueError: ``entries`` is not a whole number above 0, ``state`` has no mean square or is that of another
+        optimizer, or ``params`` are other ones.
       TypeError: ``tx`` is not a transformation.
 
     Example:
@@ -200,12 +210,18 @@ def effective_rates(
     """
     _check_count("entries", entries)
     tx = optimizer(tx)
+    state = _nnx.typed(state, ScaleByRmsState, _nnx.Whole)
+    state = getattr(state, "opt_state", state)
     if not nodes(state, ScaleByRmsState):
         raise ValueError(
             "effective_rates needs a state with a ScaleByRmsState, got one without: give the state of an optimizer of "
             "rmsprop_optax, such as rmsprop(0.1).init(params)."
         )
     nus = samples(state, entries)
+    if missing := [name for name in nus if name not in named(params)]:
+        raise ValueError(
+            f"params must be those of the state, got none of {some(missing)}: call effective_rates(tx, state, params)."
+        )
     # jax.jit keeps only a weak reference to tx.update: a second call compiles nothing, and tx can be freed.
     _, rate = probe(tx._replace(update=jax.jit(tx.update)), params, state, nus, extra_args)
     most = max((nu.size for nu in nus.values()), default=0)
@@ -266,7 +282,7 @@ def _cell(field: str, x: float | None) -> str:
 
 def _check_count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}.")
+        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}: leave it out for the default.")
 
 
 def _unmeasured(names: Iterable[str]) -> dict[str, Layer]:

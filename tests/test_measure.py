@@ -5,6 +5,7 @@ import gc
 import weakref
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -12,7 +13,7 @@ import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
 
-from rmsprop_optax import dialects, rmsprop, with_remainder
+from rmsprop_optax import dialects, rmsprop, scale_by_rms, with_remainder
 from rmsprop_optax.measure import Layer, MeasuredState, effective_rates, measured, report, scalars
 from rmsprop_optax.storage import decoded
 
@@ -228,6 +229,31 @@ def test_double_precision(dtype, options):
     ends = 0.1 / np.sqrt(np.array([nu.max(), np.median(nu), nu.min()]) + 1e-8)
     np.testing.assert_allclose([layer.lr_min, layer.lr_median, layer.lr_max], ends, rtol=1e-5)
     assert {x.dtype for x in (*layer, found)} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize("options", [{}, {"centered": True, "momentum": 0.9}])
+def test_effective_rates_in_flax(options):
+    """The same as for a plain state and plain parameters, from each container that holds the state."""
+    tx = measured(rmsprop(lambda count: jnp.where(count > 0, 0.1, 0.2), **options))
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    params = nnx.state(model, nnx.Param)
+    optimizer.update(model, jax.tree.map(jnp.ones_like, params))
+    plain = nnx.to_pure_dict(params)
+    _, state = tx.update(jax.tree.map(jnp.ones_like, plain), tx.init(plain), plain)
+    expected = effective_rates(tx, state, plain)
+    state = nnx.state(optimizer)
+    for found in (optimizer, optimizer.opt_state, state, state["opt_state"], nnx.to_pure_dict(state)):
+        jax.tree.map(np.testing.assert_array_equal, effective_rates(tx, found, params), expected)
+
+
+def test_a_measured_state_is_exported():
+    tx = measured(scale_by_rms())
+    state = tx.init(jnp.ones(2))
+    exported = jax.export.export(jax.jit(tx.update))(jnp.ones(2), state, jnp.ones(2))
+    again = jax.export.deserialize(exported.serialize())
+    same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
+    same(again.call(jnp.ones(2), state, jnp.ones(2)), tx.update(jnp.ones(2), state, jnp.ones(2)))
 
 
 def test_effective_rates_compile_once_and_free_the_optimizer():
