@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from rmsprop_optax import dialects, interop
-from rmsprop_optax.interop import Slots, bitsandbytes, layout, pytorch
+from rmsprop_optax.interop import Slots, bitsandbytes, layers, layout, pytorch
 
 GOLDEN = Path(__file__).with_name("golden")
 sys.path.append(str(GOLDEN))
@@ -198,6 +198,40 @@ def test_groups_become_a_partition_and_groups_again(named):
         assert error({k: np.asarray(ours[k]) for k in theirs}, {k: np.asarray(x) for k, x in theirs.items()}) < 1e-5
 
 
+def test_groups_go_on_in_an_nnx_optimizer():
+    """As in a plain tree of the same parameters, which the tests above hold against PyTorch."""
+    nnx = pytest.importorskip("flax.nnx")
+    group = {
+        "params": [0],
+        "lr": 0.5,
+        "alpha": 0.5,
+        "eps": 1e-8,
+        "momentum": 0.5,
+        "centered": False,
+        "capturable": False,
+    }
+    shapes, square = {"weight": (2, 3), "bias": (2,)}, np.float32(4)
+    state = {
+        i: dict.fromkeys(("square_avg", "momentum_buffer"), np.full(s, square)) for i, s in enumerate(shapes.values())
+    }
+    state = {i: entry | {"step": np.float32(3)} for i, entry in state.items()}
+    state_dict = {"state": state, "param_groups": [group, group | {"params": [1], "lr": 0.25, "weight_decay": 0.5}]}
+    tx, slots = pytorch.optimizer(state_dict, shapes, layers.linear), pytorch.read(state_dict, shapes, layers.linear)
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = interop.write(nnx.Optimizer(model, tx, wrt=nnx.Param), slots)
+    params = jax.tree.map(jnp.copy, nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    plain = interop.write(tx.init(params), slots)
+    for _ in range(3):
+        updates, plain = tx.update(jax.tree.map(jnp.ones_like, params), plain, params)
+        params = optax.apply_updates(params, updates)
+        optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+    same = functools.partial(jax.tree.map, np.testing.assert_array_equal)
+    same(nnx.to_pure_dict(nnx.state(model, nnx.Param)), params)
+    for found in (interop.read(optimizer), interop.read(nnx.state(optimizer))):
+        assert found.count == 6
+        same(interop.named(found.momentum), interop.named(interop.read(plain).momentum))
+
+
 def test_a_parameter_without_gradients_has_no_state_until_told_what_it_starts_from():
     *_, gradients = run("pytorch")
     parameters = dict(there.network().named_parameters())
@@ -290,6 +324,10 @@ def test_a_real_parameter_beside_a_complex_one_stays_real():
     assert [entry["square_avg"].dtype for entry in back["state"].values()] == [torch.complex64, torch.float32]
 
 
+def f64(tree):
+    return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -299,10 +337,30 @@ def test_a_real_parameter_beside_a_complex_one_stays_real():
         ),
         (lambda s: s._replace(mean=s.mean_square), r"a grad_avg of conv\.weight"),
         (lambda s: s._replace(count=None), r"slots\._replace\(count=…\)"),
+        (lambda s: s._replace(count=-1), "got -1"),
+        (lambda s: s._replace(mean_square=jax.tree.map(np.negative, s.mean_square)), r"of conv\.weight with negative"),
+        (
+            lambda s: s._replace(momentum=jax.tree.map(lambda b: b * np.inf, s.momentum)),
+            "a momentum of conv.weight with",
+        ),
+        (
+            lambda s: s._replace(mean_square=jax.tree.map(lambda x: x + 1e39, f64(s.mean_square))),
+            "1e.39 for float32 up",
+        ),
         (lambda s: s._replace(lr_in_momentum=True), r"give the learning_rate of the last step"),
         (lambda s: s._replace(mean_square=s.mean_square | {"more": np.ones(1)}), r"more"),
     ],
-    ids=["missing", "left over", "no count", "rate in the buffer", "another tree"],
+    ids=[
+        "missing",
+        "left over",
+        "no count",
+        "count",
+        "negative",
+        "infinite",
+        "large",
+        "rate in the buffer",
+        "another tree",
+    ],
 )
 def test_slots_that_an_optimizer_has_no_place_for_are_refused(change, message):
     _, halfway, state_dict, _, _ = run("pytorch momentum")

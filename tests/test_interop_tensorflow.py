@@ -298,6 +298,24 @@ REFUSED = {
         lambda: tensorflow.write(PLAIN, Slots(ONES, momentum=ONES, lr_in_momentum=False), momentum=True),
         "give the learning_rate",
     ),
+    "a negative mean square": (
+        lambda: tensorflow.write(PLAIN, Slots(ONES | {"b": -np.ones(3)}), momentum=False),
+        "a mean_square of b with negative entries, -1: take a state from before the run diverged",
+    ),
+    "a momentum that is not finite": (
+        lambda: tensorflow.write(PLAIN, Slots(ONES, None, ONES | {"b": np.full(3, np.inf)}, None, True), momentum=True),
+        "a momentum of b with inf for float64",
+    ),
+    "a mean square beyond the dtype": (
+        lambda: tensorflow.write(
+            PLAIN | {"b/RMSProp": np.ones(3, np.float16)}, Slots(ONES | {"b": np.full(3, 1e6)}), momentum=False
+        ),
+        r"a mean_square of b with 1e\+06 for float16 up to 65504",
+    ),
+    "half a step": (
+        lambda: tensorflow.read(PLAIN | {"global_step": np.float32(2.5)}, momentum=False),
+        "global_step must be a whole number of steps from 0 to 2147483647, got 2.5",
+    ),
     "masked": (
         lambda: tensorflow.write(PLAIN, Slots(ONES | {"b": optax.MaskedNode()}), momentum=False),
         "masked parameters",

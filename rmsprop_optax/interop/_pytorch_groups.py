@@ -4,11 +4,13 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
+import jax
 import numpy as np
 import optax
 
 from rmsprop_optax import dialects
-from rmsprop_optax._paths import some
+from rmsprop_optax._paths import name_of, named, some
+from rmsprop_optax._types import Tree
 from rmsprop_optax.interop import layout
 from rmsprop_optax.interop._call import Call, text
 from rmsprop_optax.interop._pytorch_file import to_numpy
@@ -125,7 +127,18 @@ def optimizer(
     of_name = {row.name: of_group[id(row.group)] for row in rows}
     shapes = {row.name: shape_of(row.entry["square_avg"]) for row in rows}
     transforms = dict(zip(dict.fromkeys(labels), made, strict=True))
-    return optax.partition(transforms, layout.labelled(of_name, shapes, convert))
+    label_of = named(layout.labelled(of_name, shapes, convert))
+
+    def labelled(params: Tree) -> Tree:
+        # A function of names, because a tree of nnx has other containers than convert returns.
+        if unknown := [name for name in named(params) if name not in label_of]:
+            raise ValueError(
+                f"parameters must be those that convert makes, {some(list(label_of))}, got {some(unknown)}: pass the "
+                "function that made the parameters."
+            )
+        return jax.tree.map_with_path(lambda path, _: label_of[name_of(path)], params)
+
+    return optax.partition(transforms, labelled)
 
 
 def _dialect(group: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], dialect: Dialect | None) -> Dialect:

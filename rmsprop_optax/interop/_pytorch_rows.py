@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rmsprop_optax import _numbers
 from rmsprop_optax._paths import some
 from rmsprop_optax._types import Tree
-from rmsprop_optax.interop import layout
+from rmsprop_optax.interop import _plausible, layout
 from rmsprop_optax.interop._pytorch_search import dtype_of, is_optimizer
 from rmsprop_optax.interop._shared import has_masked, is_masked
 from rmsprop_optax.interop.slots import Slots, rescaled
@@ -42,7 +43,8 @@ def parts(state_dict: Mapping[str, Any]) -> tuple[Mapping[Any, Mapping[str, Any]
     """The state and the groups of a ``state_dict``.
 
     Raises:
-      ValueError: the dict is that of no optimizer, or a parameter is in no group or in several.
+      ValueError: the dict is that of no optimizer, a hyperparameter is no number, or a parameter is in no group or in
+        several.
     """
     if not is_optimizer(state_dict):
         raise ValueError(
@@ -51,6 +53,14 @@ def parts(state_dict: Mapping[str, Any]) -> tuple[Mapping[Any, Mapping[str, Any]
             "find_optimizer finds it in a checkpoint."
         )
     state, groups = state_dict["state"], state_dict["param_groups"]
+    if not groups:
+        raise ValueError("an optimizer must have parameter groups, got none: pass the state_dict of a whole optimizer.")
+    for group in groups:
+        for key in ("lr", "alpha", "eps", "momentum", "weight_decay"):
+            if not _is_number(group.get(key, 0)):
+                raise ValueError(
+                    f"{key} of a parameter group must be a number, got {group[key]!r}: set it to the run's."
+                )
     positions = [i for group in groups for i in group["params"]]
     known = set(positions)
     over = [str(i) for i in state if i not in known]
@@ -60,6 +70,11 @@ def parts(state_dict: Mapping[str, Any]) -> tuple[Mapping[Any, Mapping[str, Any]
             + (f"a state of {some(over)} in none." if over else "one in several.")
         )
     return state, groups
+
+
+def _is_number(x: Any) -> bool:
+    dtype = dtype_of(x)
+    return isinstance(x, int | float) if dtype is None else x.shape == () and jnp.issubdtype(dtype, jnp.number)
 
 
 def rows_of(state_dict: Mapping[str, Any], names: layout.Names | None) -> list[Row]:
@@ -131,8 +146,10 @@ def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
     """The rows; a row without a state gets the state before the first step.
 
     Raises:
-      ValueError: ``initial_scale`` is needed and ``None``, or a shape is not known.
+      ValueError: ``initial_scale`` is needed and ``None``, or negative, or a shape is not known.
     """
+    if initial_scale is not None:
+        initial_scale = _numbers.check("initial_scale", initial_scale)
     empty = [row.name for row in rows if not row.entry]
     if empty and initial_scale is None:
         raise ValueError(
@@ -169,17 +186,18 @@ def lr_in_momentum(rows: Sequence[Row]) -> bool | None:
 def written(
     rows: Sequence[Row], slots: Slots, convert: layout.Convert, learning_rate: float | Tree | None
 ) -> Iterator[tuple[Row, dict[str, np.ndarray]]]:
-    """The rows that slots have a state for, with the arrays by key; everything is checked before the first row.
+    """The rows that slots have a state for, with the arrays by key in the dtype of the parameter.
 
     Raises:
-      ValueError: shapes or the count are missing, or the slots are not those that the groups ask for.
+      ValueError: shapes or the count are missing, the slots are not those that the groups ask for, or a number is not
+        an optimizer's.
     """
     unknown = [row.name for row in rows if row.shape is None]
     if unknown:
         raise ValueError(f"names must be a mapping to parameters or shapes, got no shape of {some(unknown)}.")
-    if slots.count is None:
-        raise ValueError("slots must have a count of steps, got None: slots._replace(count=…) sets it.")
-    slots = slots._replace(momentum=rescaled(slots, lr_in_momentum(rows), learning_rate))
+    momentum = rescaled(slots, lr_in_momentum(rows), learning_rate)
+    slots = slots._replace(momentum=momentum)
+    _plausible.count_of(slots.count)
     shapes = {row.name: row.shape for row in rows if row.shape is not None}
     held = {key: _backward(getattr(slots, slot), shapes, convert) for slot, key in KEYS.items()}
     rows = [row for row in rows if any(row.name in arrays for arrays in held.values())]
@@ -193,7 +211,16 @@ def written(
             f"slots must be those that momentum and centered of the groups ask for, got {some(wrong)}: create the "
             "optimizer with the options of the run, or drop or add slots with slots._replace."
         )
-    return ((row, {key: held[key].pop(row.name) for key in asked_of(row.group)}) for row in rows)
+    slot_of = {key: slot for slot, key in KEYS.items()}
+    return (
+        (row, {key: _written(slot_of[key], row, held[key].pop(row.name)) for key in asked_of(row.group)})
+        for row in rows
+    )
+
+
+def _written(slot: str, row: Row, array: np.ndarray) -> np.ndarray:
+    dtype = array.dtype if row.dtype is None else row.dtype
+    return _plausible.cast(slot, row.name, array if jnp.issubdtype(dtype, jnp.complexfloating) else array.real, dtype)
 
 
 def _backward(tree: Tree, shapes: layout.Shapes, convert: layout.Convert) -> dict[str, np.ndarray]:

@@ -59,6 +59,8 @@ def parameters(model: Mapping[str, Any]) -> dict[str, Any]:
       >>> list(parameters({"norm.weight": np.ones(2), "norm.running_mean": np.ones(2), "mask": np.ones(2, int)}))
       ['norm.weight']
     """
+    if not isinstance(model, Mapping):
+        raise TypeError(f"model must be a state_dict, got {model!r:.80}: find_model finds it in what load returns.")
     buffers = "running_mean", "running_var", "num_batches_tracked"
     return {
         name: array

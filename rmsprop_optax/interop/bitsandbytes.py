@@ -6,7 +6,7 @@ largest entry of each block of 256 (of 2048 before version 0.44.0). The file doe
 single state of Lion, Adagrad or LARS looks the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,24 +109,21 @@ def write(
       ... )  # doctest: +SKIP
     """
     torch = imported("torch", "interop.bitsandbytes.write")
-    rows = rows_of(to_pytorch({**state_dict, "state": {}}), names)
+    rows = [r._replace(dtype=np.dtype("f4")) for r in rows_of(to_pytorch({**state_dict, "state": {}}), names)]
     state = {
-        row.position: {
-            "step": int(slots.count),
-            "state1": torch.tensor(arrays["square_avg"], dtype=torch.float32),
-        }
+        row.position: {"step": int(slots.count), "state1": torch.tensor(arrays["square_avg"])}
         for row, arrays in written(rows, slots, convert, None)
     }
     return {**state_dict, "state": state}
 
 
 def _group(group: Mapping[str, Any]) -> dict[str, Any]:
-    if "betas" not in group:
-        raise ValueError(
-            f"a group of bitsandbytes must have betas, got {', '.join(group)}: read PyTorch's with interop.pytorch."
-        )
+    betas = group.get("betas")
+    if not isinstance(betas, Sequence) or not betas:
+        got = repr(betas) if "betas" in group else ", ".join(group)
+        raise ValueError(f"a group of bitsandbytes must have betas, got {got}: read PyTorch's with interop.pytorch.")
     # The second beta is called momentum, and no kernel uses it.
-    return {**group, "alpha": group["betas"][0], "momentum": 0, "centered": False}
+    return {**group, "alpha": betas[0], "momentum": 0, "centered": False}
 
 
 def _square_avg(position: Any, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,13 +114,15 @@ def labelled(labels: Mapping[str, Any], shapes: Shapes, convert: Convert) -> Tre
     return jax.tree.map_with_path(one, _call(convert, marks))
 
 
-def names_of(names: Iterable[str]) -> list[str]:
+def names_of(given: Iterable[str]) -> list[str]:
     """The names as a list.
 
     Raises:
-      ValueError: two parameters have the same name.
+      ValueError: two parameters have the same name, or a name is no text.
     """
-    names = list(names)
+    names = list(given)
+    if isinstance(given, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names must be a list or a mapping of texts, got {given!r:.80}: put a single one in a list.")
     twice = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(set(names)) < len(names) else []
     if twice:
         raise ValueError(f"each parameter must have a name of its own, got {some(twice)} more than once.")
@@ -169,12 +171,18 @@ def _counts(marks: Any) -> dict[Any, int]:
 
 
 def _call(convert: Convert, arrays: dict[str, Any]) -> Tree:
+    if not callable(convert):
+        raise TypeError(f"convert must be a function from {{name: array}} to a tree, got {convert!r:.80}: pass it.")
     try:
         return convert(arrays)
     except KeyError as error:
         raise ValueError(
             f"convert must work with the optimizer's parameters alone ({some(list(arrays))}), got a KeyError of "
             f"{error}: buffers, such as running means, have no slot."
+        ) from error
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"convert must work with NumPy arrays in the shapes of the parameters, got {type(error).__name__}: {error}"
         ) from error
 
 

@@ -21,6 +21,7 @@ import optax
 from rmsprop_optax import _numbers
 from rmsprop_optax._types import Tree
 from rmsprop_optax.interop import layout
+from rmsprop_optax.interop._plausible import count_of
 from rmsprop_optax.interop._pytorch_file import load, to_numpy
 from rmsprop_optax.interop._pytorch_groups import arguments, calls, optimizer
 from rmsprop_optax.interop._pytorch_rows import KEYS, filled, lr_in_momentum, rows_of, shape_of, written
@@ -90,7 +91,8 @@ def read(
         whole = {name: held.get(name, np.broadcast_to(blank, shape)) for name, shape in shapes.items()}
         return jax.tree.map(lambda keep, x: x if keep else optax.MaskedNode(), kept, layout.forward(whole, convert))
 
-    count = max((int(to_numpy(row.entry["step"]).item()) for row in rows), default=0)
+    mend = "take a checkpoint that is whole, with the steps of an RMSprop"
+    count = max(count_of(row.entry["step"], f"the step of {row.name}", mend) for row in rows)
     return Slots(**{slot: tree(key) for slot, key in KEYS.items()}, count=count, lr_in_momentum=lr_in_momentum(rows))
 
 
@@ -129,14 +131,14 @@ def write(
     """
     torch = imported("torch", "interop.pytorch.write")
 
-    def tensor(array: np.ndarray, dtype: np.dtype[Any] | None) -> Any:
-        array = array if dtype is None or np.issubdtype(dtype, np.complexfloating) else array.real
-        wide = array.astype(_numbers.wide(array.dtype), copy=False)
-        return torch.tensor(wide, dtype=getattr(torch, str(dtype or wide.dtype)))
+    def tensor(array: np.ndarray) -> Any:  # by way of float32: torch does not know NumPy's bfloat16
+        return torch.tensor(
+            array.astype(_numbers.wide(array.dtype), copy=False), dtype=getattr(torch, str(array.dtype))
+        )
 
     rows = rows_of({**state_dict, "state": {}}, names)
     state = {
-        row.position: {"step": torch.tensor(float(slots.count))} | {k: tensor(x, row.dtype) for k, x in arrays.items()}
+        row.position: {"step": torch.tensor(float(slots.count))} | {k: tensor(x) for k, x in arrays.items()}
         for row, arrays in written(rows, slots, convert, learning_rate)
     }
     return {**state_dict, "state": state}

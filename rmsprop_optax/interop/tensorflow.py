@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rmsprop_optax._numbers import check_flag
 from rmsprop_optax._paths import some
 from rmsprop_optax._types import Tree
 from rmsprop_optax.interop import layout
+from rmsprop_optax.interop._plausible import cast, count_of
 from rmsprop_optax.interop._shared import check_fit, imported
 from rmsprop_optax.interop.slots import Slots, rescaled
 
@@ -101,7 +103,9 @@ def read(
         for slot, keys in places.items()
         if slot != "momentum" or momentum is not False
     }
-    count = int(np.asarray(checkpoint[counter])) if counter in checkpoint else None
+    count = checkpoint.get(counter)
+    if count is not None:
+        count = count_of(count, counter, "pass the checkpoint's own count, or none")
     return Slots(**trees, count=count, lr_in_momentum=True if "momentum" in trees else None)
 
 
@@ -147,19 +151,20 @@ def write(
       tensorflow/tensorflow 2.21.0: tensorflow/python/training/rmsprop.py, tensorflow/python/training/slot_creator.py;
       tf_keras 2.21.0: tf_keras/src/optimizers/legacy/rmsprop.py.
     """
+    momentum_buffer = rescaled(slots, True, learning_rate)
+    slots = slots._replace(momentum=momentum_buffer)
     places, counter = _places(like, names, momentum, optimizer)
     if momentum is False:
         places.pop("momentum", None)
     trees = {slot: tree for slot in _SLOTS if (tree := getattr(slots, slot)) is not None}
     check_fit("TensorFlow", trees, places, needs_count=slots.count is None and counter in like)
-    trees["momentum"] = rescaled(slots, True, learning_rate)
     new = dict(like)
     for slot, keys in places.items():
         shapes = {name: np.shape(like[key]) for name, key in keys.items()}
         for name, array in layout.backward(trees[slot], shapes, convert).items():
-            new[keys[name]] = array.astype(np.asarray(like[keys[name]]).dtype, copy=False)
+            new[keys[name]] = cast(slot, name, array, np.asarray(like[keys[name]]).dtype)
     if counter in like:
-        new[counter] = np.asarray(slots.count, np.asarray(like[counter]).dtype)
+        new[counter] = np.asarray(count_of(slots.count), np.asarray(like[counter]).dtype)
     return new
 
 
@@ -181,6 +186,7 @@ def keras_variables(checkpoint: Mapping[str, npt.ArrayLike], optimizer: str = "o
       tf_keras 2.21.0: tf_keras/src/optimizers/optimizer.py; keras-team/keras 3.15.1:
       keras/src/optimizers/base_optimizer.py.
     """
+    _check(checkpoint)
     pattern = re.compile(rf"{re.escape(optimizer)}/_variables/(\d+){re.escape(_VALUE)}")
     found = {match[1]: checkpoint[key] for key in checkpoint if (match := pattern.fullmatch(key))}
     heads = {"0": f"{optimizer}/_iterations{_VALUE}", "1": f"{optimizer}/_learning_rate{_VALUE}"}
@@ -194,10 +200,20 @@ def keras_variables(checkpoint: Mapping[str, npt.ArrayLike], optimizer: str = "o
     return dict(sorted(found.items(), key=lambda item: int(item[0])))
 
 
+def _check(checkpoint: Any) -> None:
+    if not isinstance(checkpoint, Mapping):
+        raise TypeError(
+            f"a checkpoint must be a mapping from names to arrays, got {checkpoint!r:.80}: pass what load returns."
+        )
+
+
 def _places(
     checkpoint: Mapping[str, npt.ArrayLike], names: layout.Names | None, momentum: bool | None, optimizer: str | None
 ) -> tuple[dict[str, dict[str, str]], str]:
     """The key of each variable's entry, for each slot, all checked; and the key of the count of steps."""
+    _check(checkpoint)
+    if momentum is not None:
+        check_flag("momentum", momentum)
     in_graph = any("/.OPTIMIZER_SLOT/" in key for key in checkpoint)
     if in_graph:
         optimizer = optimizer or "optimizer"
