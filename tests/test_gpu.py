@@ -5,18 +5,25 @@ timed.
 """
 
 import functools
+import itertools
 import math
 import re
+import sys
 from pathlib import Path
 
+import jax
 import optax
 import pytest
 from compiled import SHAPES, STEP, collectives, optimizer, step
 from jax.sharding import PartitionSpec as P
+from rows import long
 
 from rmsprop_optax import rmsprop, with_remainder
 
 pytest.importorskip("jax_plugins.xla_cuda13", reason="jax-cuda13-plugin is not installed")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.benchmarks import gpu
+
 TARGET = Path(__file__).parent / "golden" / "h100.pbtxt"
 INSTRUCTION = re.compile(r"%(\S+) = (.+?) ([\w-]+)\((.*?)\)")
 ARRAY = re.compile(r"[a-z]+(\d*)\w*\[([\d,]+)\]")
@@ -113,6 +120,32 @@ def test_a_remainder_is_part_of_the_pass(storage):
 def test_updates_in_bfloat16_are_part_of_the_pass(storage):
     """Unlike on a TPU: here `float32_updates` spares a rounding, and no byte."""
     check(compiled(rmsprop(0.01, storage=storage), (4096, 4096), dtype="bfloat16"), STEP["bfloat16", storage])
+
+
+BENCHMARK = {
+    "1 array of 1 GB": lambda tx: gpu.update(tx, gpu.TREES["1 array of 1 GB"]),
+    "GPT-2 small": lambda tx: gpu.update(tx, gpu.TREES["GPT-2 small"]),
+    "training": lambda tx: gpu.training(tx, **gpu.TRAINING | {"layers": 1}),
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "name"), long(itertools.product(BENCHMARK, gpu.optimizers()), [("1 array of 1 GB", "optax.rmsprop")])
+)
+def test_the_programs_of_the_benchmark_compile(program, name):
+    tx = gpu.optimizers()[name]
+    function, params, batch = BENCHMARK[program](tx)
+    arguments = params, jax.eval_shape(tx.init, params), batch
+    place = jax.sharding.SingleDeviceSharding(devices()[0])
+    placed = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arguments)
+    found = jax.jit(function, donate_argnums=(0, 1)).lower(*placed).compile()
+    traffic = sum(kernels(found.as_text()[found.as_text().index("ENTRY") :]))
+    size = sum(math.prod(x.shape) for x in jax.tree.leaves(params))
+    least = 12 + 2 * gpu.STORAGES.get(name.rpartition(" ")[2], 4)
+    if program == "training":
+        assert traffic / size > least
+    else:
+        assert traffic / size == least
 
 
 def test_a_second_pass_is_seen():

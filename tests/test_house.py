@@ -114,7 +114,7 @@ lazy = [name for name in dir(rmsprop_optax) if f"rmsprop_optax.{{name}}" not in 
 assert {{"measure", "interop", "plan", "plots"}} <= {{*dir(rmsprop_optax)}}
 assert "rmsprop_optax.measure" not in sys.modules
 rmsprop_optax.measure.measured, rmsprop_optax.interop.transfer, rmsprop_optax.scaling.rescaled
-rmsprop_optax.sharding.state_shardings, rmsprop_optax.plan.Step, rmsprop_optax.experimental.one_pass
+rmsprop_optax.sharding.state_shardings, rmsprop_optax.plan.step, rmsprop_optax.experimental.one_pass
 import {", ".join(f"rmsprop_optax.{name}" for _, name in modules() if name.startswith("interop."))}
 state = rmsprop_optax.rmsprop(0.1).init({{"w": jnp.ones(2)}})
 rmsprop_optax.interop.transfer(state, state)

@@ -5,10 +5,9 @@ Each experiment is one function that returns plain arrays. ``notebooks/4_memory_
 """
 
 import functools
-import importlib.util
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 from experiments import text
 from rmsprop_optax import plan, rmsprop, scale_by_rms, storage
+from rmsprop_optax.demo import steps
 from rmsprop_optax.sharding import state_shardings
 
 STREAMS = ("normal", "heavy tails", "falling")
@@ -207,30 +207,10 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
     }
 
 
-def tpu_compiler() -> plan.Compiler | None:
-    """Return the compiler for :func:`tpu_plans`, or ``None`` if libtpu is not installed. It needs no TPU."""
-    return None if importlib.util.find_spec("libtpu") is None else plan.Compiler()
+def tpu_arithmetic() -> dict[str, plan.Plan]:
+    """Return the plans of the demo's perceptron on one chip of TPU v5e and on 16, by :func:`rmsprop_optax.plan.step`.
 
-
-def tpu_plans(
-    arrays: Mapping[tuple[int, ...], int] | None = None,
-    *,
-    formats: Sequence[Any] = tuple(storage.FORMATS),
-    compiler: plan.Compile | None = None,
-) -> dict[str, Any]:
-    """Return the plan of a step on 16 chips of TPU v5e, of :func:`rmsprop_optax.plan.plan`.
-
-    Args:
-      arrays: shape → number of arrays; a transformer of 1.3 billion parameters by default.
-      formats: of the mean square.
-      compiler: of :func:`tpu_compiler`, or ``None`` for arithmetic alone.
-
-    Returns:
-      A plan for each sharding, "fsdp" and "zero1".
+    They are arithmetic; ``tests/golden/frameworks/tpu_plan.py`` records those of the compiler.
     """
-    topology = plan.topology_of("v5e:4x4")
-    arrays = arrays or plan.transformer(1.3e9, topology.devices)
-    return {
-        kind: plan.plan(arrays, topology, storage=formats, sharding=kind, compiler=compiler)
-        for kind in ("fsdp", "zero1")
-    }
+    chips = map(plan.topology_of, ("v5e-1", "v5e-16"))
+    return {c.name: plan.step(steps.mlp, c, mesh={"replica": c.devices, "fsdp": 1}, compile=False) for c in chips}

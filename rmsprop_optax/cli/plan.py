@@ -1,31 +1,42 @@
-"""``plan``: what a step of RMSprop costs on TPUs."""
+"""``plan``: what a training step costs on TPUs."""
 
 import argparse
-import contextlib
+import functools
+import importlib
 import importlib.util
 import json
+import os
+import runpy
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from rmsprop_optax.cli._parser import typed, usage_errors
-from rmsprop_optax.plan.arithmetic import Compile, plan
-from rmsprop_optax.plan.chips import CHIPS, Topology, topology_of
-from rmsprop_optax.plan.compiler import Compiler
-from rmsprop_optax.plan.shapes import Shape, arrays_of, parse_count, transformer
-from rmsprop_optax.plan.step import SHARDINGS, Step
-from rmsprop_optax.plan.table import markdown, text
+import jax
+
+from rmsprop_optax import plan
+from rmsprop_optax._rmsprop import rmsprop
+from rmsprop_optax.bfloat16 import float32_updates, with_remainder
+from rmsprop_optax.cli._parser import UsageError, require, typed, usage_errors
+from rmsprop_optax.plan import CHIPS, arrays_of, parse_count, topology_of, transformer
+from rmsprop_optax.plan.shapes import Shape
 from rmsprop_optax.storage import FORMATS
 
-HELP = "print the cost of a step on TPUs: bytes of state, bytes moved, kernels, collectives, time"
-_DESCRIPTION = """Print the cost of a step of RMSprop on TPUs: bytes of state, bytes moved,
-kernels, collectives, and a lower bound of its time. With libtpu installed the
-update is compiled for the TPUs; otherwise the numbers are arithmetic. No TPU is
-needed or used."""
+HELP = "print the cost of a training step on TPUs: bytes of state and moved, collectives, time"
+_DESCRIPTION = """Print the cost of a training step on TPUs with each storage of the mean square,
+with ZeRO-1 and without, beside SGD: bytes of state, bytes moved, collectives and a
+lower bound of its time. With libtpu installed a --step is compiled for the TPUs;
+otherwise the numbers are arithmetic. No TPU is needed or used."""
 _EXAMPLES = """examples:
   %(prog)s --params 1.3B --topology v5e-16
-  %(prog)s --shapes model.json --topology v5p:2x2x4 --sharding zero1"""
+  %(prog)s --step transformer --topology v5e-16
+  %(prog)s --step my_training.py:make --topology v5p:2x2x4 --mesh replica=4,fsdp=4
+
+make(tx, mesh) returns step, params and the arguments after params and state. They
+are trees of jax.ShapeDtypeStruct with shardings of the mesh, and the step is
+step(params, tx.init(params), ...) -> (params, state, ...)."""
+_MODELS = ("mlp", "conv", "transformer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--params",
         type=typed(parse_count),
         metavar="NUMBER",
-        help="a transformer of about this size: 1.3B, 350M, 3e9",
+        help="the arrays of a transformer of about this size, without its step: 1.3B, 350M, 3e9",
     )
     model.add_argument(
         "--shapes",
         type=Path,
         metavar="FILE",
-        help='JSON, shapes in dicts and lists: {"embedding": [50257, 768], "layers": [[768, 3072], [768]]}',
+        help='arrays without a step, as JSON: {"embedding": [50257, 768], "layers": [[768, 3072], [768]]}',
+    )
+    model.add_argument(
+        "--step",
+        metavar="FILE:NAME",
+        help=f"a function make(tx, mesh) in a file or module, see below; or a model: {', '.join(_MODELS)}",
     )
     parser.add_argument(
         "--topology",
@@ -52,13 +68,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the chips: v5e:4x4, v5p:2x2x4, or Google Cloud's v5e-16, v5litepod-16, v5p-32; "
         f"there are {', '.join(CHIPS)}",
     )
-    kinds = "; ".join(f"{name}: {what}" for name, what in SHARDINGS.items())
-    parser.add_argument("--sharding", choices=SHARDINGS, default="fsdp", help=f"{kinds} (default: fsdp)")
+    parser.add_argument("--mesh", type=typed(_mesh), metavar="AXES", help="axes and sizes (default: data=ALL)")
+    parser.add_argument(
+        "--sharding",
+        choices=("fsdp", "replicated"),
+        default="fsdp",
+        help="whether the chips divide the arrays of --params and --shapes (default: fsdp)",
+    )
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="dtype of parameters and gradients (default: float32)",
+        help="dtype of parameters, except those of a file's step (default: float32)",
     )
     parser.add_argument(
         "--storage", nargs="+", choices=FORMATS, default=list(FORMATS), help="formats of the mean square (default: all)"
@@ -66,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--momentum", action="store_true", help="add a momentum buffer")
     signed = [name for name, form in FORMATS.items() if form.signed]
     parser.add_argument(
-        "--momentum-storage", choices=signed, default="float32", help="format of that buffer (default: float32)"
+        "--momentum-storage", choices=signed, default=None, help="format of that buffer (default: float32)"
     )
     parser.add_argument("--centered", action="store_true", help="add a mean of the gradients")
     parser.add_argument("--remainder", action="store_true", help="add 16 bits to each bfloat16 parameter")
@@ -82,45 +103,76 @@ def run(args: argparse.Namespace) -> None:
     Raises:
       UsageError: the options ask for something that does not exist.
     """
-    names = ("dtype", "storage", "sharding", "momentum", "momentum_storage", "centered", "remainder")
-    options = {name: getattr(args, name) for name in names}
+    compiles = _compiles(args)
     compiler_failed = "the TPU compiler failed; --no-compile does without it. It says: "
-    with usage_errors(OSError, ValueError), usage_errors(RuntimeError, about=compiler_failed):
-        arrays = _read(args.shapes) if args.shapes else transformer(args.params, args.topology.devices)
-        with _compiler(args, arrays) as compiler:
-            found = plan(arrays, args.topology, **options, compiler=compiler)
-    print(json.dumps(found, indent=2) if args.json else markdown(found) if args.markdown else text(found))
+    with usage_errors(OSError, ValueError, TypeError), usage_errors(RuntimeError, about=compiler_failed):
+        mesh = args.mesh or ({"replica": args.topology.devices, "fsdp": 1} if args.step in _MODELS else None)
+        tell = functools.partial(_tell, args)
+        found = plan.step(_make(args), args.topology, _optimizers(args), mesh=mesh, compile=compiles, progress=tell)
+    print(json.dumps(found, indent=2) if args.json else plan.markdown(found) if args.markdown else plan.text(found))
+
+
+def _compiles(args: argparse.Namespace) -> bool:
+    """Whether libtpu compiles the step in this process, prepared for that."""
+    if args.step is None or args.no_compile:
+        return False
+    if importlib.util.find_spec("libtpu") is None:
+        print(
+            "libtpu is not installed: the numbers are arithmetic. To compile, pip install 'jax[tpu]'", file=sys.stderr
+        )
+        return False
+    os.environ |= plan.LIBTPU
+    jax.config.update("jax_platforms", "cpu")  # the step is compiled for TPUs that are not there
+    return True
+
+
+def _tell(args: argparse.Namespace, name: str) -> None:
+    print(f"compiling for {args.topology.name}: {name}", file=sys.stderr, flush=True)
+
+
+def _optimizers(args: argparse.Namespace) -> dict[str, Any]:
+    if args.momentum_storage and not args.momentum:
+        raise ValueError("--momentum-storage acts only with --momentum: add it, or drop --momentum-storage.")
+    if args.remainder and args.dtype != "bfloat16":
+        raise ValueError(f"--remainder needs bfloat16 parameters, got --dtype {args.dtype}.")
+    wrapped = with_remainder if args.remainder else float32_updates if args.dtype == "bfloat16" else lambda tx: tx
+    options: dict[str, Any] = {"momentum": 0.9, "momentum_storage": args.momentum_storage} if args.momentum else {}
+    return {name: wrapped(rmsprop(1e-3, storage=name, centered=args.centered, **options)) for name in args.storage}
+
+
+def _make(args: argparse.Namespace) -> Callable[..., Any]:
+    if args.step in _MODELS:
+        require("flax", extra="demo")
+        from rmsprop_optax.demo.steps import STEPS
+
+        return functools.partial(STEPS[args.step], dtype=args.dtype)
+    if args.step is not None:
+        return _named(args.step)
+    shapes = _read(args.shapes) if args.shapes else transformer(args.params, args.topology.devices)
+    return plan.arrays(shapes, dtype=args.dtype, split=args.sharding == "fsdp")
+
+
+def _named(words: str) -> Callable[..., Any]:
+    """The function that ``FILE:NAME`` or ``MODULE:NAME`` means."""
+    place, _, name = words.rpartition(":")
+    if not place:
+        raise UsageError(f"--step must be FILE:NAME, MODULE:NAME or one of {', '.join(_MODELS)}, got {words!r}")
+    sys.path.insert(0, str(Path(place).parent))
+    with usage_errors(ImportError, OSError, SyntaxError, about=f"--step {words}: "):
+        found = runpy.run_path(place) if place.endswith(".py") else vars(importlib.import_module(place))
+    if not callable(found.get(name)):
+        raise UsageError(f"--step {words}: {place} has no function {name!r}")
+    function: Callable[..., Any] = found[name]
+    return function
+
+
+def _mesh(text: str) -> dict[str, int]:
+    axes = dict(part.partition("=")[::2] for part in text.split(","))
+    if not all(name.isidentifier() and size.isdecimal() and int(size) for name, size in axes.items()):
+        raise ValueError(f"must be axes and their sizes, as in replica=4,fsdp=4, got {text!r}")
+    return {name: int(size) for name, size in axes.items()}
 
 
 def _read(path: Path) -> Counter[Shape]:
     with usage_errors(RecursionError, ValueError, about=f"--shapes {path}: "):
         return arrays_of(json.loads(path.read_text()))
-
-
-@contextlib.contextmanager
-def _compiler(args: argparse.Namespace, arrays: Counter[Shape]) -> Iterator[Compile | None]:
-    """A compiler that reports its progress on the standard error, or None if there is none or none is wanted."""
-    if args.no_compile:
-        yield None
-        return
-    if importlib.util.find_spec("libtpu") is None:
-        print(
-            "libtpu is not installed: the numbers are arithmetic. To compile, pip install 'jax[tpu]'",
-            file=sys.stderr,
-        )
-        yield None
-        return
-    done, total, name = 0, len(arrays) * len(args.storage), args.topology.name
-    if not sys.stderr.isatty():
-        print(f"programs to compile for {name}: {total}", file=sys.stderr)
-    with Compiler() as compiler:
-
-        def reporting(step: Step, shape: Shape, topology: Topology) -> dict[str, int]:
-            nonlocal done
-            done += 1
-            if sys.stderr.isatty():
-                line = f"compiling {done} of {total} for {name}: {'x'.join(map(str, shape))}"
-                print(f"{line:<79}", end="\r", file=sys.stderr, flush=True)
-            return compiler(step, shape, topology)
-
-        yield reporting

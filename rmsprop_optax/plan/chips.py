@@ -13,6 +13,7 @@ class Chip(NamedTuple):
     Attributes:
       usable: memory (HBM) that the compiler leaves to a program, in GiB a chip.
       bandwidth: of that memory, in GB/s a chip.
+      operations: bfloat16 multiplications and additions, in 10¹² a second a chip.
       dimensions: of the grid in which chips are wired, 2 or 3.
       pod: chips of a whole pod, the largest grid.
       devices: JAX devices a chip.
@@ -21,6 +22,7 @@ class Chip(NamedTuple):
 
     usable: float
     bandwidth: float
+    operations: float
     dimensions: int
     pod: int
     devices: int = 1
@@ -28,11 +30,11 @@ class Chip(NamedTuple):
 
 
 CHIPS = {
-    "v4": Chip(30.75, 1200, 3, 4096, counted=2),
-    "v5e": Chip(15.75, 819, 2, 256),
-    "v5p": Chip(95.74, 2765, 3, 8960, counted=2),
-    "v6e": Chip(31.25, 1638, 2, 256),
-    "tpu7x": Chip(189.5, 7380, 3, 9216, devices=2, counted=2),
+    "v4": Chip(30.75, 1200, 275, 3, 4096, counted=2),
+    "v5e": Chip(15.75, 819, 197, 2, 256),
+    "v5p": Chip(95.74, 2765, 459, 3, 8960, counted=2),
+    "v6e": Chip(31.25, 1638, 918, 2, 256),
+    "tpu7x": Chip(189.5, 7380, 2307, 3, 9216, devices=2, counted=2),
 }
 """Name → :class:`Chip`.
 

@@ -1,59 +1,111 @@
-"""What a program that XLA compiled for a TPU does, read from its text: kernels, collectives, bytes moved."""
+"""What a program that XLA compiled for a TPU does, read from its text: bytes moved, and collectives."""
 
 import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
 
 _INSTRUCTION = re.compile(r"%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)(?:, (.*)|$)")
 _ARRAY = re.compile(r"[a-z]+(\d*)\w*\[([\d,]+)\]\{([\d,]+):?([^}]*)\}")
-_NO_TRAFFIC = ("parameter", "constant", "bitcast", "tuple", "get-tuple-element")
+_NO_TRAFFIC = ("parameter", "constant", "bitcast", "tuple", "get-tuple-element", "while")
 _SLICES = ("slice", "dynamic-slice")
+_INTO = "dynamic-update-slice"
+
+_Body = Sequence[tuple[str, ...]]  # instructions: name, type of the result, kind, operands, attributes
+_Sizes = list[tuple[int, bool]]
 
 
-def kernels(program: str) -> int:
-    """Return the number of fused kernels in the entry computation."""
-    return program[program.index("\nENTRY") :].count(" fusion(")
-
-
-def collectives(program: str) -> Counter[str]:
-    """Return kind → number of collectives; kinds are those of :data:`COLLECTIVES`."""
-    return Counter(re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", program))
+def collectives(program: str) -> dict[str, dict[str, int]]:
+    """Return kind → the "number" of collectives and the "bytes" of each device's operands or results, the larger."""
+    bodies, found = _bodies(program), {kind: {"number": 0, "bytes": 0} for kind in COLLECTIVES}
+    for times, name in _executed(bodies, "ENTRY"):
+        for types, (_, result, kind, operands, _) in _typed(bodies[name]):
+            its = kind.removesuffix("-start")
+            if its in found:
+                read, both = (sum(size for size, _ in sizes) for sizes in (_operands(types, operands), _sizes(result)))
+                found[its]["number"] += times
+                found[its]["bytes"] += times * max(read, both - read * (its != kind))  # a start's result has both
+    return {kind: numbers for kind, numbers in found.items() if numbers["number"]}
 
 
 def traffic(program: str) -> int:
     """Return the bytes of arrays that each device reads from its HBM and writes there.
 
     The compiler's ``cost_analysis()["bytes accessed"]`` counts traffic of the chip's own memory too, into which arrays
-    are prefetched. For a tree of arrays it is up to four times as much.
+    are prefetched: up to five times as much. It counts a loop once, which here counts as often as it turns if its
+    condition compares with a constant.
     """
+    bodies = _bodies(program)
+    return sum(
+        times * _moved(bodies, instruction, types)
+        for times, name in _executed(bodies, "ENTRY", calls=False)
+        for types, instruction in _typed(bodies[name])
+    )
+
+
+def _bodies(program: str) -> dict[str, _Body]:
     blocks = {block.split()[0]: block for block in re.split(r"\n(?=%|ENTRY )", program)}
-    bodies = {name: [m.groups() for m in map(_INSTRUCTION.search, b.split("\n")) if m] for name, b in blocks.items()}
-    types: dict[str, list[tuple[int, bool]]] = {}
-    moved = 0
-    for name, result, kind, operands, attributes in bodies["ENTRY"]:
-        types[name] = written = _sizes(result)
-        read = [types[operand] for operand in re.findall(r"%([\w.-]+)", operands)]
-        if kind in _NO_TRAFFIC or kind.endswith("-done"):
-            continue
-        if kind == "slice-start":  # the result is a tuple of the whole array and the slice
-            whole, part = written[:2]
-            written, read = [part], [[(part[0], whole[1])]]
-        elif kind.endswith("-start"):  # the result is a tuple that contains the operands
-            read = []
-        elif kind in _SLICES:
-            read[0] = [(written[0][0], read[0][0][1])]
-        elif called := re.search(r"calls=(%[\w.-]+)", attributes or ""):
-            for number, size in _sliced(bodies[called[1]]).items():
-                read[number] = [(size, read[number][0][1])]
-        moved += sum(size for size, in_hbm in [*written, *(array for arrays in read for array in arrays)] if in_hbm)
-    return moved
+    return {name: [m.groups() for m in map(_INSTRUCTION.search, b.split("\n")) if m] for name, b in blocks.items()}
 
 
-def _sizes(types: str) -> list[tuple[int, bool]]:
+def _executed(bodies: Mapping[str, _Body], name: str, times: int = 1, calls: bool = True) -> Iterator[tuple[int, str]]:
+    """How often a computation runs, the bodies of its loops and, with ``calls``, what its instructions call."""
+    yield times, name
+    for _, _, kind, _, attributes in bodies[name]:
+        called = dict(re.findall(r"(calls|condition|body)=(%[\w.-]+)", attributes or ""))
+        if kind == "while":
+            bounds = [
+                int(n) for _, its, what, n, _ in bodies[called["condition"]] if what == "constant" and its[0] == "s"
+            ]
+            turns = bounds[0] if len(bounds) == 1 else 1
+            yield from _executed(bodies, called["body"], times * turns, calls)
+        elif calls and "calls" in called:
+            yield from _executed(bodies, called["calls"], times)
+
+
+def _typed(body: _Body) -> Iterator[tuple[dict[str, _Sizes], tuple[str, ...]]]:
+    """Each instruction, and the sizes of all results so far by name."""
+    types: dict[str, _Sizes] = {}
+    for instruction in body:
+        types[instruction[0]] = _sizes(instruction[1])
+        yield types, instruction
+
+
+def _operands(types: Mapping[str, _Sizes], operands: str) -> _Sizes:
+    return [size for operand in re.findall(r"%([\w.-]+)", operands) for size in types[operand]]
+
+
+def _moved(bodies: Mapping[str, _Body], instruction: tuple[str, ...], types: Mapping[str, _Sizes]) -> int:
+    name, _, kind, operands, attributes = instruction
+    if kind in _NO_TRAFFIC or kind.endswith("-done") or "ConcatBitcast" in (attributes or ""):
+        return 0
+    written, read = types[name], [types[operand] for operand in re.findall(r"%([\w.-]+)", operands)]
+    if kind == "slice-start":  # the result is a tuple of the whole array and the slice
+        whole, part = written[:2]
+        written, read = [part], [[(part[0], whole[1])]]
+    elif kind.endswith("-start"):  # the result is a tuple that contains the operands
+        read = []
+    elif kind in _SLICES:
+        read[0] = [(written[0][0], read[0][0][1])]
+    elif kind == _INTO:
+        written, read = [(read[1][0][0], written[0][1])], read[1:]
+    elif called := re.search(r"calls=(%[\w.-]+)", attributes or ""):
+        body = bodies[called[1]]
+        for number, size in _sliced(body).items():
+            read[number] = [(size, read[number][0][1])]
+        if body[-1][2] == _INTO:  # in place
+            inner = {line[0]: line for line in body}
+            into, update = re.findall(r"%([\w.-]+)", body[-1][3])[:2]
+            written = [(_sizes(inner[update][1])[0][0], written[0][1])]
+            if inner[into][2] == "parameter":
+                read[int(inner[into][3])] = []
+    return sum(size for size, in_hbm in [*written, *(array for arrays in read for array in arrays)] if in_hbm)
+
+
+def _sizes(types: str) -> _Sizes:
     """For each array its bytes, padded to whole tiles, and whether it is in the HBM."""
     found = []
     for bits, dimensions, order, layout in _ARRAY.findall(types):
@@ -65,7 +117,7 @@ def _sizes(types: str) -> list[tuple[int, bool]]:
     return found
 
 
-def _sliced(body: Sequence[tuple[str, ...]]) -> dict[int, int]:
+def _sliced(body: _Body) -> dict[int, int]:
     """Number of a parameter → bytes of its slices, for parameters of which a fusion reads nothing but slices."""
     numbers = {name: int(operands) for name, _, kind, operands, _ in body if kind == "parameter"}
     read: Counter[int | None] = Counter()

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 
 from rmsprop_optax._columns import aligned
-from rmsprop_optax.plan.arithmetic import Plan
-from rmsprop_optax.plan.step import SHARDINGS
+from rmsprop_optax.plan.costs import Plan
 
-_HEADER = ["storage", "state", "moved", "at least", "kernels", "collectives", "temporary", "time", "memory"]
+_HEADER = ["optimizer", "state", "moved", "collectives", "temporary", "at least", "optimizer's", "time", "memory"]
+_COMPILED = """\
+moved: bytes a parameter, and bytes on a chip, that the compiled step reads and writes, activations included; at least:
+if each argument is read once and each result written once. collectives: number, and bytes of a chip."""
+_ARITHMETIC = """\
+Arithmetic, not compiled: at least is what the step moves if it reads each argument once and writes each result once,
+without activations, gradients and temporary memory."""
 _LEGEND = """\
-state: bytes a parameter, and bytes on a chip. moved: bytes that a step reads and writes; at least: the least that the
-arrays need. time: bytes moved ÷ memory bandwidth, without collectives; nothing is executed, so it is a lower bound.
-memory: share of the chip's memory that parameters, gradients, state and temporary arrays take."""
-_BY_ARRAY = """\
-Each array is compiled alone. In one program the arrays share the chip's own memory, and a step moves somewhat more."""
+state: bytes a parameter, and bytes on a chip. optimizer's: the part that the same step with SGD does not move. time:
+bytes ÷ memory bandwidth, without collectives; nothing is executed, so it is a lower bound. memory: the share of a
+chip's memory that is in use."""
 
 
 def text(plan: Plan) -> str:
@@ -27,43 +30,38 @@ def markdown(plan: Plan) -> str:
 
 
 def _head(plan: Plan) -> list[str]:
-    extras = {
-        f"momentum in {plan['momentum_storage']}": plan["momentum_storage"],
-        "centered": plan["centered"],
-        "with a remainder": plan["remainder"],
-    }
-    kind = ", ".join([f"{plan['dtype']} parameters and gradients", *(name for name, on in extras.items() if on)])
-    each = bytes_text(plan["rows"][0]["parameter_bytes"])
     usable = plan["usable_memory"]
+    axes = ", ".join(f"{name} {size:,}" for name, size in plan["mesh"].items())
     lines = [
-        f"{plan['parameters']:,} parameters in {plan['arrays']:,} arrays; {plan['chips']:,} chips, {plan['topology']}",
-        f"{plan['sharding']}: {SHARDINGS[plan['sharding']]}; {kind}",
-        f"each chip: {each} of parameters, {each} of gradients; a program can use {usable / 1e9:.4g} GB "
+        f"{plan['parameters']:,} parameters in {plan['arrays']:,} arrays; {plan['chips']:,} chips, {plan['topology']} "
+        f"({axes})",
+        f"each chip: {bytes_text(plan['parameter_bytes'])} of parameters; a program can use {usable / 1e9:.4g} GB "
         f"({usable / 2**30:.4g} GiB) of HBM at {plan['bandwidth'] / 1e9:g} GB/s",
     ]
-    whole = plan["undivided"]
-    if whole["arrays"]:
-        arrays, parameters = f"{whole['arrays']:,} arrays", f"{whole['parameters']:,} parameters"
-        lines.append(f"whole on every chip: {arrays}, {parameters}; the chips divide none of their dimensions")
+    if plan["operations"] is not None and plan["seconds"] is not None:
+        lines.append(
+            f"matrix products and convolutions: {plan['operations'] / 1e9:.3g}·10⁹ operations a chip, at least "
+            f"{_seconds(plan['seconds'])} at its peak in bfloat16"
+        )
     return lines
 
 
 def _rows(plan: Plan) -> list[list[str]]:
-    rows = []
+    rows, each = [], plan["parameters_of_a_chip"]
     for row in plan["rows"]:
-        found, least = row["compiled"], row["arithmetic"]
-        best, compiled = found or least, ["-", "-", "-"]
-        if found:
-            kinds = ", ".join(f"{number:,} {kind}" for kind, number in found["collectives"].items()) or "none"
-            compiled = [f"{found['kernels']:,}", kinds, bytes_text(found["temporary"])]
+        compiled = ["-", "-", "-"]
+        if row["moved"] is not None and row["collectives"] is not None and row["temporary"] is not None:
+            kinds = (f"{n['number']:,} {kind} {bytes_text(n['bytes'])}" for kind, n in row["collectives"].items())
+            moved = f"{row['moved'] / each:.4g} B, {bytes_text(row['moved'])}"
+            compiled = [moved, ", ".join(kinds) or "none", bytes_text(row["temporary"])]
         rows.append(
             [
-                row["storage"],
+                f"{row['optimizer']}{', ZeRO-1' if row['zero'] else ''}",
                 f"{row['state_per_parameter']:.3g} B, {bytes_text(row['state'])}",
-                f"{best['moved_per_parameter']:.4g} B, {bytes_text(best['moved'])}",
-                f"{least['moved_per_parameter']:.4g} B",
                 *compiled,
-                _in_units(best["seconds"], {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}),
+                f"{row['least'] / each:.4g} B",
+                f"{100 * row['share']:.0f} %",
+                _seconds(row["seconds"]),
                 f"{100 * row['memory'] / plan['usable_memory']:.3g} %{'' if row['fits'] else ', does not fit'}",
             ]
         )
@@ -71,13 +69,17 @@ def _rows(plan: Plan) -> list[list[str]]:
 
 
 def _legend(plan: Plan) -> list[str]:
-    compiled = any(row["compiled"] for row in plan["rows"])
-    return [_LEGEND, _BY_ARRAY] if compiled and plan["sharding"] == "zero1" else [_LEGEND]
+    compiled = any(row["moved"] is not None for row in plan["rows"])
+    return [_COMPILED if compiled else _ARITHMETIC, _LEGEND]
 
 
 def bytes_text(number: float) -> str:
     """Return a number of bytes in three digits: ``1.63 GB`` is 1.63·10⁹ bytes."""
     return _in_units(number, {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3, "B": 1})
+
+
+def _seconds(number: float) -> str:
+    return _in_units(number, {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9})
 
 
 def _in_units(number: float, units: Mapping[str, float]) -> str:

@@ -1,12 +1,16 @@
-"""The update on a GPU against a copy on the same device: ``python -m tests.benchmarks gpu``, where there is one.
+"""The update and a whole training step on a GPU: ``python -m tests.benchmarks gpu``, in at most eight minutes.
 
-Bytes are those that a step has to move: parameter, gradient and state read, parameter and state written. Their rate is
-told beside that of a copy of one large array, which reads and writes it once, measured in turn. Of PyTorch, where it is
-installed with its GPU, the same bytes as float32's.
+Of an update, bytes are those that it has to move: parameter, gradient and state read, parameter and state written.
+Their rate is told beside that of a copy of one large array, which reads and writes it once, measured in turn with each.
+Where PyTorch is installed with its GPU, its RMSprop moves the bytes of ours in float32. A training step is that of a
+transformer of 12 layers of 768 on 16 sequences of 256 tokens. Times are medians. What is not reached within seven
+minutes is left out.
 """
 
 import argparse
+import datetime
 import math
+import os
 import statistics
 import sys
 import time
@@ -14,108 +18,39 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
 from rmsprop_optax import rmsprop
+from rmsprop_optax.demo.scale import Block
 from tests.benchmarks import peers, side_by_side
 from tests.benchmarks.update_time import gpt2
 
-TURNS, CALLS = 30, 10
+SECONDS, TURNS, CALLS = 420.0, 10, 10
 STORAGES = {"float32": 4, "bfloat16": 2, "uint8": 1}
+TREES = {"1 array of 1 GB": [(250_000_000,)], "GPT-2 small": gpt2()}
+TRAINING = {"width": 768, "layers": 12, "batch": 16}
 
 
-def on_jax(tx: optax.GradientTransformation, shapes: list[tuple[int, ...]]):
+def optimizers() -> dict[str, optax.GradientTransformation]:
+    ours = {f"rmsprop, storage {name}": rmsprop(1e-3, storage=name) for name in STORAGES}
+    return {**ours, "optax.rmsprop": optax.rmsprop(1e-3)}
+
+
+def update(tx, shapes):
+    """A step with its parameters and gradients, abstract."""
+
     def step(params, state, grads):
         updates, state = tx.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
-    jitted = jax.jit(step, donate_argnums=(0, 1))
-    grads = [jax.random.normal(jax.random.key(i), shape) for i, shape in enumerate(shapes)]
-    params = jax.tree.map(jnp.copy, grads)
-    carry = params, tx.init(params)
-
-    def calls():
-        nonlocal carry
-        for _ in range(CALLS):
-            carry = jitted(*carry, grads)
-        jax.block_until_ready(carry)
-
-    return calls
+    params = [jax.ShapeDtypeStruct(shape, "float32") for shape in shapes]
+    return step, params, params
 
 
-def on_torch(shapes: list[tuple[int, ...]], *, compile: bool):
-    import torch
-
-    params = [torch.nn.Parameter(torch.randn(shape, device="cuda")) for shape in shapes]
-    for p in params:
-        p.grad = torch.randn_like(p)
-    optimizer = peers.rmsprop_of_torch(params, foreach=True)
-    step = torch.compile(optimizer.step) if compile else optimizer.step
-
-    def calls():
-        for _ in range(CALLS):
-            step()
-        torch.cuda.synchronize()
-
-    return calls
-
-
-def copy(size: int):
-    jitted = jax.jit(lambda x: -x, donate_argnums=0)
-    x = jnp.ones(size)
-
-    def calls():
-        nonlocal x
-        for _ in range(CALLS):
-            x = jitted(x)
-        jax.block_until_ready(x)
-
-    return calls
-
-
-def medians(runs: dict) -> dict[str, float]:
-    """Seconds of a call of each, all in turn."""
-    for run in runs.values():
-        run()
-    turns = []
-    for _ in range(TURNS):
-        turn = {}
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            turn[name] = (time.perf_counter() - start) / CALLS
-        turns.append(turn)
-    return {name: statistics.median(turn[name] for turn in turns) for name in runs}
-
-
-def has_torch() -> bool:
-    if not peers.available("torch"):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def updates(name: str, shapes: list[tuple[int, ...]]):
-    size = sum(map(math.prod, shapes))
-    runs = {"copy": copy(size)}
-    bytes_moved = {"copy": 8}
-    for storage, state in STORAGES.items():
-        runs[f"rmsprop, storage {storage}"] = on_jax(rmsprop(1e-3, storage=storage), shapes)
-        bytes_moved[f"rmsprop, storage {storage}"] = 12 + 2 * state
-    runs["optax.rmsprop"], bytes_moved["optax.rmsprop"] = on_jax(optax.rmsprop(1e-3), shapes), 20
-    if has_torch():
-        for kind in ("foreach", "torch.compile"):
-            runs[f"PyTorch, {kind}"] = on_torch(shapes, compile=kind == "torch.compile")
-            bytes_moved[f"PyTorch, {kind}"] = 20
-    for peer, seconds in medians(runs).items():
-        yield {"tree": name, "size": size, "name": peer, "seconds": seconds, "rate": bytes_moved[peer] * size / seconds}
-
-
-def trainings(width: int, layers: int, batch: int):
-    """A whole step of a transformer with a state of 32 bits and of 8."""
-    from rmsprop_optax.demo.scale import Block
+def training(tx, width: int, layers: int, batch: int):
+    """A step of a transformer with its parameters and tokens, abstract."""
 
     class Model(nnx.Module):
         def __init__(self, rngs):
@@ -129,61 +64,136 @@ def trainings(width: int, layers: int, batch: int):
                 x = block(x)
             return self.head(x)
 
-    tokens = jax.random.randint(jax.random.key(0), (batch, 257), 0, 256)
+    graph, params = nnx.split(nnx.eval_shape(lambda: Model(nnx.Rngs(0))), nnx.Param)
 
-    def run_of(tx):
-        graph, params = nnx.split(Model(nnx.Rngs(0)), nnx.Param)
-        carry = params, tx.init(params)
+    def step(params, state, tokens):
+        def loss(params):
+            logits = nnx.merge(graph, params)(tokens[:, :-1])
+            return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:]).mean()
 
-        def step(carry):
-            def loss(params):
-                logits = nnx.merge(graph, params)(tokens[:, :-1])
-                return optax.softmax_cross_entropy_with_integer_labels(logits, tokens[:, 1:]).mean()
+        updates, state = tx.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
 
-            params, state = carry
-            updates, state = tx.update(jax.grad(loss)(params), state, params)
-            return optax.apply_updates(params, updates), state
-
-        jitted = jax.jit(step, donate_argnums=0)
-
-        def calls():
-            nonlocal carry
-            for _ in range(CALLS):
-                carry = jitted(carry)
-            jax.block_until_ready(carry)
-
-        return calls
-
-    runs = {f"rmsprop, storage {storage}": run_of(rmsprop(1e-3, storage=storage)) for storage in ("float32", "uint8")}
-    for name, seconds in medians(runs).items():
-        yield {"tree": f"transformer, {layers} layers of {width}", "name": name, "seconds": seconds}
+    return step, params, jax.ShapeDtypeStruct((batch, 257), "int32")
 
 
-def main() -> None:
+def on_jax(tx, step, params, batch):
+    """Calls of a step on arrays that are made here."""
+    rng = np.random.default_rng(0)
+
+    def filled(x):
+        return jnp.asarray(0.02 * rng.standard_normal(x.shape, np.float32)).astype(x.dtype)  # tokens are 0
+
+    params, batch = jax.tree.map(filled, (params, batch))
+    carry, jitted = (params, tx.init(params)), jax.jit(step, donate_argnums=(0, 1))
+
+    def calls():
+        nonlocal carry
+        for _ in range(CALLS):
+            carry = jitted(*carry, batch)
+        jax.block_until_ready(carry)
+
+    return calls
+
+
+def on_torch(shapes, kind: str):
+    import torch
+
+    params = [torch.nn.Parameter(torch.randn(shape, device="cuda")) for shape in shapes]
+    for p in params:
+        p.grad = torch.randn_like(p)
+    optimizer = peers.rmsprop_of_torch(params, foreach=kind != "single")
+    step = torch.compile(optimizer.step) if kind == "torch.compile" else optimizer.step
+
+    def calls():
+        for _ in range(CALLS):
+            step()
+        torch.cuda.synchronize()
+
+    return calls
+
+
+def copy(size: int):
+    jitted, x = jax.jit(lambda x: -x, donate_argnums=0), jnp.ones(size)
+
+    def calls():
+        nonlocal x
+        for _ in range(CALLS):
+            x = jitted(x)
+        jax.block_until_ready(x)
+
+    return calls
+
+
+def medians(*runs) -> list[float]:
+    """Seconds of a call of each, in turn."""
+    turns = [[_seconds(run) for run in runs] for _ in range(1 + TURNS)]
+    return [statistics.median(column) / CALLS for column in zip(*turns[1:], strict=True)]  # the first compiles
+
+
+def _seconds(run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def has_torch() -> bool:
+    if not peers.available("torch"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def cases(trees, sizes):
+    """What is timed, the bytes that it moves in a step (``None`` if unknown), and how it is made."""
+    for name, shapes in trees.items():
+        size = sum(map(math.prod, shapes))
+        for storage, tx in optimizers().items():
+            moved = (12 + 2 * STORAGES.get(storage.rpartition(" ")[2], 4)) * size
+            yield f"{name}: {storage}", moved, lambda tx=tx, shapes=shapes: on_jax(tx, *update(tx, shapes))
+        for kind in ("single", "foreach", "torch.compile") if has_torch() else ():
+            yield f"{name}: PyTorch, {kind}", 20 * size, lambda kind=kind, shapes=shapes: on_torch(shapes, kind)
+    for storage, tx in {"SGD": optax.sgd(1e-3), **optimizers()}.items():
+        yield f"training step: {storage}", None, lambda tx=tx: on_jax(tx, *training(tx, **sizes))
+
+
+def rows(trees, sizes, copied: int):
+    start = time.monotonic()
+    beside = copy(copied)
+    for name, moved, make in cases(trees, sizes):
+        if time.monotonic() - start > SECONDS:
+            return
+        print(f"{name} …", flush=True)
+        seconds, of_copy = medians(make(), beside)
+        row = {"name": name, "seconds": seconds}
+        if moved is not None:
+            row |= {"rate": moved / seconds, "copy": 8 * copied / of_copy}
+        yield row
+
+
+def table(found: list[dict]) -> str:
+    cells = []
+    for row in found:
+        rate = [f"{row['rate'] / 1e9:.0f}", f"{row['rate'] / row['copy']:.0%}"] if "rate" in row else ["", ""]
+        cells.append([row["name"], f"{1e3 * row['seconds']:.3g}", *rate])
+    return side_by_side.table(["", "ms", "GB/s", "of the copy's"], cells)
+
+
+def main(words=None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true", help="small arrays on any device, to see that it runs")
-    small = parser.parse_args(sys.argv[1:]).small
-    if jax.devices()[0].platform != "gpu" and not small:
-        sys.exit("there is no GPU that JAX knows: pip install 'jax[cuda13]'")
-    trees = {"1 array": [(250_000,)]} if small else {"1 array of 1 GB": [(250_000_000,)], "GPT-2 small": gpt2()}
-    found = [row for name, shapes in trees.items() for row in updates(name, shapes)]
-    found += trainings(64, 1, 2) if small else trainings(768, 12, 16)
-    copies = {row["tree"]: row["rate"] for row in found if row["name"] == "copy"}
-    cells = [
-        [
-            f"{row['tree']}: {row['name']}",
-            f"{1e3 * row['seconds']:.3g}",
-            f"{row['rate'] / 1e9:.0f}" if "rate" in row else "",
-            f"{row['rate'] / copies[row['tree']]:.0%}" if "rate" in row else "",
-        ]
-        for row in found
-    ]
-    text = side_by_side.table(["", "ms", "GB/s", "of the copy's"], cells)
+    small = parser.parse_args(words).small
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # leaves memory to PyTorch; JAX has not started
     if small:
-        print(text)
-    else:
-        words = __doc__.partition("\n\n")[2]
-        side_by_side.write(Path(__file__), f"# The update on a GPU\n\n{words}\n{text}", {"rows": found})
+        found = list(rows({"1 array": [(10_000,)]}, {"width": 32, "layers": 1, "batch": 1}, 10_000))
+        print(f"{table(found)}\n\n{datetime.date.today()}, {jax.devices()[0].device_kind}: a dry run")
+        return
+    if jax.devices()[0].platform != "gpu":
+        sys.exit("there is no GPU that JAX knows: pip install 'jax[cuda13]'")
+    found = list(rows(TREES, TRAINING, 250_000_000))
+    text = f"# The update and a training step on a GPU\n\n{__doc__.partition(chr(10) * 2)[2]}\n{table(found)}"
+    side_by_side.write(Path(__file__), text, {"rows": found})
 
 
 if __name__ == "__main__":

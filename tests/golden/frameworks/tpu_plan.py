@@ -1,9 +1,9 @@
-"""Record how the TPU's compiler compiles a step, for the notebook `4_memory_and_scale`. No TPU is needed.
+"""Record how the TPU's compiler compiles whole steps, for the notebook `4_memory_and_scale`. No TPU is needed.
 
-    JAX_PLATFORMS=cpu PYTHONPATH=notebooks python tests/golden/frameworks/tpu_plan.py
+    python tests/golden/frameworks/tpu_plan.py
 
-writes `notebooks/data/tpu_plan.json`: the plans, the programs of the largest array in 8 bits, versions and the date. It
-needs this package with the extras `demo` and `tpu`, and takes a minute.
+writes `notebooks/data/tpu_plan.json`: the plans of the model `mlp` on one chip and on 16 of TPU v5e, the kernels of its
+step in 8 bits, versions and the date. It needs this package with the extras `demo` and `tpu`, and takes some minutes.
 """
 
 import datetime
@@ -13,16 +13,20 @@ import os
 import platform
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
-from experiments import memory
+import jax
+
 from rmsprop_optax import plan
+from rmsprop_optax.demo.steps import mlp
+from rmsprop_optax.plan import compiler
 
 PATH = Path(__file__).parents[3] / "notebooks" / "data" / "tpu_plan.json"
 
 
 def heart(hlo):
-    """The instructions of a program that compute or move arrays, without layouts and attributes."""
-    kinds = "|".join(("fusion", "copy", "copy-start", *plan.COLLECTIVES))
+    """The instructions of a program that compute arrays, or move them between chips, without layouts and attributes."""
+    kinds = "|".join(("fusion", "copy", *plan.COLLECTIVES))
     lines = [line.strip() for line in hlo[hlo.index("\nENTRY") :].split("\n")]
     kept = [line for line in lines if re.search(rf"\[\d.* (?:{kinds})\(", line)]
     return [re.sub(r"\{[\d,]*(:[^}]*)?\}|/\*index=\d+\*/|(?<=\)), .*", "", line) for line in kept]
@@ -30,14 +34,27 @@ def heart(hlo):
 
 def record():
     os.environ |= plan.LIBTPU
-    plans = memory.tpu_plans(compiler=plan.compiled)
-    topology = plan.topology_of("v5e:4x4")
-    shape = max(plan.transformer(1.3e9, topology.devices), key=lambda shape: shape[0] * shape[-1] * (len(shape) - 1))
+    jax.config.update("jax_platforms", "cpu")
+    compiled, programs = compiler.compiled, {}
+
+    def kept(lowered):
+        program = lowered.compile()
+        programs[name, topology.name] = heart(program.as_text())
+        return compiled(SimpleNamespace(compile=lambda: program))
+
+    def progress(its):
+        nonlocal name
+        name = its
+        print(topology.name, its, flush=True)
+
+    name, compiler.compiled, plans = "", kept, {}
+    for topology in map(plan.topology_of, ("v5e-1", "v5e-16")):
+        mesh = {"replica": topology.devices, "fsdp": 1}
+        plans[topology.name] = plan.step(mlp, topology, mesh=mesh, progress=progress)
     about = {package: importlib.metadata.version(package) for package in ("jax", "libtpu")}
     about |= {"python": platform.python_version(), "date": str(datetime.date.today())}
-    steps = {sharding: plan.Step("uint8", sharding=sharding) for sharding in plans}
-    hearts = {sharding: heart(plan.program(step, shape, topology).as_text()) for sharding, step in steps.items()}
-    PATH.write_text(json.dumps({"about": about, "plans": plans, "shape": shape, "programs": hearts}, indent=1) + "\n")
+    hearts = {key: programs["uint8" + zero, key] for key, zero in (("v5e:1x1", ""), ("v5e:4x4", ", ZeRO-1"))}
+    PATH.write_text(json.dumps({"about": about, "plans": plans, "programs": hearts}, indent=1) + "\n")
     print(about, f"{PATH.stat().st_size / 1000:.0f} kB")
 
 

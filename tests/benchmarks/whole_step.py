@@ -1,0 +1,113 @@
+"""What whole training steps move on TPUs: ``python -m tests.benchmarks whole_step``, which takes an hour of two cores.
+
+Bytes a parameter that a compiled step reads from a chip's memory and writes there in all: forward pass, gradients,
+update, activations among them. The models are those of `rmsprop_optax/demo/steps.py`; the same numbers of one of them
+are printed by `rmsprop-optax plan --step mlp --topology v5e-16`. On 16 chips the batch is divided and the parameters
+are whole; ZeRO-1 divides the state. Nothing was executed: these are programs of the TPUs' own compiler.
+
+Small models flatter every optimizer: a chip's own memory (128 MiB on v5e) holds the weights between the passes. The
+difference between two columns is what carries over to larger ones.
+"""
+
+import datetime
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import optax
+
+from rmsprop_optax import float32_updates, plan
+from rmsprop_optax.demo import steps
+from tests.benchmarks import side_by_side
+
+PATH = Path(__file__)
+TOPOLOGIES = {
+    "v4": ("v4:1x1x1", "v4:2x2x4"),
+    "v5e": ("v5e:1x1", "v5e:4x4"),
+    "v5p": ("v5p:1x1x1", "v5p:2x2x4"),
+    "v6e": ("v6e:1x1", "v6e:4x4"),
+}
+DTYPES = ("float32", "bfloat16")
+OPTIMIZERS = ("SGD", "optax.rmsprop", "float32", "bfloat16", "uint8", "optax.adam")
+
+
+def optimizers(dtype: str) -> dict[str, optax.GradientTransformation]:
+    """Optax's keep their state in the parameters' dtype; ours have a format each."""
+    ours = plan.storages()
+    if dtype == "bfloat16":
+        ours = {name: float32_updates(tx) for name, tx in ours.items()}
+    return {"optax.rmsprop": optax.rmsprop(1e-3), **ours, "optax.adam": optax.adam(1e-3)}
+
+
+def found(model: str, dtype: str, topology: str, *names: str):
+    """A row for each of the named optimizers, and SGD."""
+    chosen = {name: tx for name, tx in optimizers(dtype).items() if name in names}
+    chips = plan.topology_of(topology)
+
+    def make(tx, mesh):
+        return steps.STEPS[model](tx, mesh, dtype)
+
+    mesh = {"replica": chips.devices, "fsdp": 1}
+    compiled = plan.step(make, chips, chosen, mesh=mesh, progress=lambda name: print(model, dtype, topology, name))
+    for row in compiled["rows"]:
+        moved = row["moved"] / compiled["parameters_of_a_chip"]
+        kept = {name: row[name] for name in ("optimizer", "zero", "temporary", "collectives")}
+        yield {"model": model, "dtype": dtype, "topology": topology, **kept, "moved_per_parameter": round(moved, 4)}
+
+
+def markdown(rows: list[dict]) -> str:
+    columns = ["", *(f"ours, {name}" if name in plan.storages() else name for name in OPTIMIZERS)]
+    parts = []
+    for model, function in steps.STEPS.items():
+        for dtype in DTYPES:
+            cells = []
+            for topologies in TOPOLOGIES.values():
+                for topology in topologies:
+                    for zero in (False, True):
+                        its = {
+                            row["optimizer"]: f"{row['moved_per_parameter']:.2f}"
+                            for row in rows
+                            if (row["model"], row["dtype"], row["topology"], row["zero"])
+                            == (model, dtype, topology, zero)
+                        }
+                        if its:
+                            place = f"{topology}, ZeRO-1" if zero else topology
+                            cells.append([place, *(its.get(name, "") for name in OPTIMIZERS)])
+            if cells:
+                parts.append(
+                    f"### {model}, {dtype} parameters\n\n{function.__doc__}\n\n{side_by_side.table(columns, cells)}"
+                )
+    words = (__doc__ or "").partition("\n\n")[2]
+    return f"# What a whole step moves\n\n{words}\n" + "\n\n".join(parts)
+
+
+def about() -> dict[str, str]:
+    packages = {name: version(name) for name in ("jax", "optax", "flax", "libtpu")}
+    return {"date": datetime.date.today().isoformat(), **packages}
+
+
+def write(rows: list[dict], told: dict[str, str]) -> None:
+    words = ", ".join(f"{name} {value}" for name, value in told.items())
+    PATH.with_suffix(".md").write_text(f"{markdown(rows).strip()}\n\n{words}\n")
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    PATH.with_suffix(".json").write_text(f'{{"about": {json.dumps(told)}, "rows": [\n{lines}\n]}}\n')
+
+
+def main() -> None:
+    os.environ |= plan.LIBTPU
+    jax.config.update("jax_platforms", "cpu")  # the steps are compiled for TPUs that are not there
+    rows = [
+        row
+        for model in steps.STEPS
+        for dtype in DTYPES
+        for topologies in TOPOLOGIES.values()
+        for topology in topologies
+        for row in found(model, dtype, topology, *OPTIMIZERS)
+    ]
+    write(rows, about())
+
+
+if __name__ == "__main__":
+    main()
