@@ -30,7 +30,8 @@ def one_pass(tx: optax.GradientTransformation) -> optax.GradientTransformationEx
 
     The option has three drawbacks:
 
-    - XLA reads the option from the environment, for the whole process: it cannot be set for one function.
+    - XLA reads the option from the environment, for the whole process: ``jax.jit(compiler_options=…)`` refuses it
+      (jaxlib 0.10.2 to 0.12.0.1).
     - The option is off by default, so XLA tests it less than the rest of the compiler.
     - With the option, XLA may abort the process when it compiles a program in which two scatters share their indices
       and updates, as a gradient of indexed arrays can have (github.com/openxla/xla/issues/47367, open in November 2026:

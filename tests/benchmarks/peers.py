@@ -84,6 +84,13 @@ def rmsprop_of_torch(params: list, **options: Any) -> Any:
     return torch.optim.RMSprop(params, lr=1e-3, alpha=0.9, **options)
 
 
+def adagrad_of_torch(params: list) -> Any:
+    """The nearest rule with a fused kernel for CPUs, a sum where RMSprop has a mean: 20 bytes a parameter too."""
+    import torch
+
+    return torch.optim.Adagrad(params, lr=1e-3, fused=True)
+
+
 def timm(params: list) -> Any:
     from timm.optim import RMSpropTF
 
@@ -153,6 +160,7 @@ PEERS: dict[str, Callable[[Arrays], Step]] = {
             "PyTorch RMSprop, single": torch(functools.partial(rmsprop_of_torch, foreach=False)),
             "PyTorch RMSprop, foreach": torch(functools.partial(rmsprop_of_torch, foreach=True)),
             "PyTorch RMSprop, torch.compile": torch(rmsprop_of_torch, compile=True),
+            "PyTorch Adagrad, fused": torch(adagrad_of_torch),
         }
         if available("torch")
         else {}
