@@ -462,7 +462,10 @@ def test_without_libtpu_it_says_what_is_missing(training, monkeypatch, capsys):
         (["--params", "1e9", "--topology", "v5e:4x4", "--mesh", "data=4"], "the 16 devices of v5e:4x4, got"),
         (["--shapes", "no such file", "--topology", "v5e:4x4"], "no such file"),
         (["--shapes", __file__, "--topology", "v5e:4x4"], r"--shapes .*test_plan.py: Extra data"),
-        (["--step", "resnet", "--topology", "v5e:4x4"], "must be FILE:NAME, MODULE:NAME or one of mlp, conv, transf"),
+        (
+            ["--step", "resnet", "--topology", "v5e:4x4"],
+            "must be FILE:NAME, MODULE:NAME or one of mlp, wide, conv, transf",
+        ),
         (["--step", "no_such.py:make", "--topology", "v5e:4x4"], r"--step no_such.py:make: "),
         (["--step", "no_such:make", "--topology", "v5e:4x4"], r"--step no_such:make: No module named 'no_such'"),
         (["--step", "math:pi", "--topology", "v5e:4x4"], "--step math:pi: math has no function 'pi'"),
@@ -629,6 +632,51 @@ def test_a_loop_counts_as_often_as_it_turns():
     }
 
 
+# An asynchronous all-gather: one fusion starts it, one computes meanwhile, one ends it. Its buffer passes through.
+ASYNCHRONOUS = """HloModule jit_step
+
+%begin (param_0: f32[16,128]) -> (f32[16,128], f32[64,128], u32[]) {
+  %param_0 = f32[16,128]{1,0:T(8,128)} parameter(0)
+  %gather.1 = f32[64,128]{1,0:T(8,128)} all-gather(%param_0), channel_id=9, dimensions={0}
+  %flag = u32[]{:S(2)} constant(0)
+  ROOT %started = (f32[16,128]{1,0:T(8,128)}, f32[64,128]{1,0:T(8,128)}, u32[]{:S(2)}) tuple(%param_0, %gather.1, %flag)
+}
+
+%meanwhile (param_0: f32[16,128], param_1: f32[64,128], param_2: f32[32,128]) -> (f32[32,128], f32[64,128], f32[64,128]) {
+  %param_2 = f32[32,128]{1,0:T(8,128)} parameter(2)
+  %computed = f32[32,128]{1,0:T(8,128)} exponential(%param_2)
+  %param_0 = f32[16,128]{1,0:T(8,128)} parameter(0)
+  %param_1 = f32[64,128]{1,0:T(8,128)} parameter(1)
+  %gather.2 = f32[64,128]{1,0:T(8,128)} all-gather(%param_0), channel_id=9, dimensions={0}
+  ROOT %all = (f32[32,128]{1,0:T(8,128)}, f32[64,128]{1,0:T(8,128)}, f32[64,128]{1,0:T(8,128)}) tuple(%computed, %param_1, %gather.2)
+}
+
+%end (param_0: f32[16,128], param_1: f32[64,128]) -> f32[64,128] {
+  %param_0 = f32[16,128]{1,0:T(8,128)} parameter(0)
+  %param_1 = f32[64,128]{1,0:T(8,128)} parameter(1)
+  ROOT %gather.3 = f32[64,128]{1,0:T(8,128)} all-gather(%param_0), channel_id=9, dimensions={0}
+}
+
+ENTRY %main (p: f32[16,128], q: f32[32,128]) -> f32[64,128] {
+  %p = f32[16,128]{1,0:T(8,128)} parameter(0)
+  %q = f32[32,128]{1,0:T(8,128)} parameter(1)
+  %start = (f32[16,128]{1,0:T(8,128)}, f32[64,128]{1,0:T(8,128)}, u32[]{:S(2)}) fusion(%p), kind=kCustom, output_to_operand_aliasing={{0}: (0, {})}, calls=%begin
+  %own = f32[16,128]{1,0:T(8,128)} get-tuple-element(%start), index=0
+  %whole = f32[64,128]{1,0:T(8,128)} get-tuple-element(%start), index=1
+  %both = (f32[32,128]{1,0:T(8,128)}, f32[64,128]{1,0:T(8,128)}, f32[64,128]{1,0:T(8,128)}) fusion(%own, %whole, %q), kind=kOutput, output_to_operand_aliasing={{1}: (1, {}), {2}: (1, {})}, calls=%meanwhile
+  %later = f32[64,128]{1,0:T(8,128)} get-tuple-element(%both), index=2
+  ROOT %done = f32[64,128]{1,0:T(8,128)} fusion(%own, %later), kind=kCustom, output_to_operand_aliasing={{}: (1, {})}, calls=%end
+}
+"""  # noqa: E501
+
+
+def test_an_asynchronous_collective_counts_once():
+    part, computed, whole = 4 * 16 * 128, 4 * 32 * 128, 4 * 64 * 128
+    assert plan.collectives(ASYNCHRONOUS) == {"all-gather": {"number": 1, "bytes": whole}}
+    # The part is read by the fusions that do not pass it on, and the whole written once.
+    assert plan.traffic(ASYNCHRONOUS) == whole + 2 * computed + 2 * part
+
+
 def test_collectives_of_a_program():
     assert plan.collectives(PROGRAM) == {"all-gather": {"number": 1, "bytes": 4 * 1024 * 256}}
 
@@ -705,7 +753,7 @@ def test_the_compiled_step_of_a_matrix():
     sgd, whole, zero = found["rows"]
     for row in (sgd, whole, zero):
         assert row["collectives"]["all-reduce"]["number"] >= 1
-        assert row["least"] < row["moved"] < 2 * row["least"]
+        assert row["least"] <= row["moved"] < 2 * row["least"]
         assert row["fits"]
     assert whole["moved"] - sgd["moved"] == pytest.approx(2 * 256 * 512, rel=0.02)  # a code read and written
     assert sgd["collectives"].get("all-gather") is None

@@ -207,10 +207,19 @@ def divided(place: str, *, short: bool, steps: int = 10) -> dict[str, Any]:
     }
 
 
-def tpu_arithmetic() -> dict[str, plan.Plan]:
-    """Return the plans of the demo's perceptron on one chip of TPU v5e and on 16, by :func:`rmsprop_optax.plan.step`.
+TPU_STEPS = (("mlp", "v5e-1"), ("mlp", "v5e-16"), ("wide", "v5e-16"))
+"""Model of :mod:`rmsprop_optax.demo.steps` and chips of the fourth experiment."""
 
-    They are arithmetic; ``tests/golden/frameworks/tpu_plan.py`` records those of the compiler.
+
+def tpu_plans(**options: Any) -> dict[str, plan.Plan]:
+    """Return what the steps of :data:`TPU_STEPS` cost, by :func:`rmsprop_optax.plan.step`.
+
+    Args:
+      **options: of that function; arithmetic alone by default.
     """
-    chips = map(plan.topology_of, ("v5e-1", "v5e-16"))
-    return {c.name: plan.step(steps.mlp, c, mesh={"replica": c.devices, "fsdp": 1}, compile=False) for c in chips}
+    plans = {}
+    for model, name in TPU_STEPS:
+        chips = plan.topology_of(name)
+        mesh = {"replica": chips.devices, "fsdp": 1}
+        plans[f"{model}, {name}"] = plan.step(steps.STEPS[model], chips, mesh=mesh, **{"compile": False} | options)
+    return plans

@@ -36,7 +36,7 @@ _EXAMPLES = """examples:
 make(tx, mesh) returns step, params and the arguments after params and state. They
 are trees of jax.ShapeDtypeStruct with shardings of the mesh, and the step is
 step(params, tx.init(params), ...) -> (params, state, ...)."""
-_MODELS = ("mlp", "conv", "transformer")
+_MODELS = ("mlp", "wide", "conv", "transformer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

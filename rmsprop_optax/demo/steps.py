@@ -1,4 +1,4 @@
-"""Training steps for ``rmsprop-optax plan --step NAME``: three models of a size that TPUs have kernels for.
+"""Training steps for ``rmsprop-optax plan --step NAME``: models of a size that TPUs have kernels for.
 
 Each function takes an optimizer and a mesh and returns a step and its abstract arguments, as
 :func:`rmsprop_optax.plan.step` wants them: parameters whole on every device, the batch split over all of them.
@@ -20,7 +20,7 @@ from rmsprop_optax.demo.scale import LENGTH, Transformer
 Training = tuple[Any, ...]
 
 
-def mlp(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32") -> Training:
+def mlp(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32", width: int = 2048) -> Training:
     """Three matrices of 2048 by 2048, 12.6 million parameters; a batch of 512 rows."""
 
     def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -29,8 +29,13 @@ def mlp(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32") -> Training:
             x = jax.nn.relu(x @ w)
         return jnp.mean(jnp.square(x @ last - y).astype(jnp.float32))
 
-    rows = jax.ShapeDtypeStruct((512, 2048), dtype)
-    return _training(tx, mesh, loss, [jax.ShapeDtypeStruct((2048, 2048), dtype)] * 3, rows, rows)
+    rows = jax.ShapeDtypeStruct((512, width), dtype)
+    return _training(tx, mesh, loss, [jax.ShapeDtypeStruct((width, width), dtype)] * 3, rows, rows)
+
+
+def wide(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32") -> Training:
+    """Three matrices of 8192 by 8192, 201.3 million parameters, none of which fits a chip's own memory; 512 rows."""
+    return mlp(tx, mesh, dtype, width=8192)
 
 
 def conv(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32") -> Training:
@@ -79,5 +84,5 @@ def _training(tx: Any, mesh: Mesh | AbstractMesh, loss: Callable[..., jax.Array]
     return step, jax.tree.map(whole, params), *(jax.tree.map(split, x) for x in batch)
 
 
-STEPS = {"mlp": mlp, "conv": conv, "transformer": transformer}
+STEPS = {"mlp": mlp, "wide": wide, "conv": conv, "transformer": transformer}
 """Name → function."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
 
 _INSTRUCTION = re.compile(r"%([\w.-]+) = (.+?) ([a-z][\w-]*)\((.*?)\)(?:, (.*)|$)")
-_ARRAY = re.compile(r"[a-z]+(\d*)\w*\[([\d,]+)\]\{([\d,]+):?([^}]*)\}")
+_ARRAY = re.compile(r"[a-z]+(\d*)\w*\[([\d,]*)\](?:\{([\d,]*):?([^}]*)\})?")
 _NO_TRAFFIC = ("parameter", "constant", "bitcast", "tuple", "get-tuple-element", "while")
 _SLICES = ("slice", "dynamic-slice")
 _INTO = "dynamic-update-slice"
@@ -20,14 +20,17 @@ _Sizes = list[tuple[int, bool]]
 
 def collectives(program: str) -> dict[str, dict[str, int]]:
     """Return kind → the "number" of collectives and the "bytes" of each device's operands or results, the larger."""
-    bodies, found = _bodies(program), {kind: {"number": 0, "bytes": 0} for kind in COLLECTIVES}
+    bodies, found, seen = _bodies(program), {kind: {"number": 0, "bytes": 0} for kind in COLLECTIVES}, set()
     for times, name in _executed(bodies, "ENTRY"):
-        for types, (_, result, kind, operands, _) in _typed(bodies[name]):
-            its = kind.removesuffix("-start")
-            if its in found:
-                read, both = (sum(size for size, _ in sizes) for sizes in (_operands(types, operands), _sizes(result)))
-                found[its]["number"] += times
-                found[its]["bytes"] += times * max(read, both - read * (its != kind))  # a start's result has both
+        for types, (_, result, kind, operands, attributes) in _typed(bodies[name]):
+            its, channel = kind.removesuffix("-start"), re.search(r"channel_id=\d+", attributes or "")
+            if its not in found or (channel and channel[0] in seen):  # an asynchronous one is in several fusions
+                continue
+            if channel:
+                seen.add(channel[0])
+            read, both = (sum(size for size, _ in sizes) for sizes in (_operands(types, operands), _sizes(result)))
+            found[its]["number"] += times
+            found[its]["bytes"] += times * max(read, both - read * (its != kind))  # a start's result has both
     return {kind: numbers for kind, numbers in found.items() if numbers["number"]}
 
 
@@ -96,7 +99,10 @@ def _moved(bodies: Mapping[str, _Body], instruction: tuple[str, ...], types: Map
         body = bodies[called[1]]
         for number, size in _sliced(body).items():
             read[number] = [(size, read[number][0][1])]
-        if body[-1][2] == _INTO:  # in place
+        if aliased := _passed(body, attributes):  # a part of an asynchronous collective, whose start has written them
+            written = [size for i, size in enumerate(written) if i not in aliased[0]]
+            read = [sizes for i, sizes in enumerate(read) if i not in aliased[1]]
+        elif body[-1][2] == _INTO:  # in place
             inner = {line[0]: line for line in body}
             into, update = re.findall(r"%([\w.-]+)", body[-1][3])[:2]
             written = [(_sizes(inner[update][1])[0][0], written[0][1])]
@@ -105,10 +111,21 @@ def _moved(bodies: Mapping[str, _Body], instruction: tuple[str, ...], types: Map
     return sum(size for size, in_hbm in [*written, *(array for arrays in read for array in arrays)] if in_hbm)
 
 
+def _passed(body: _Body, attributes: str) -> tuple[set[int], set[int]] | None:
+    """The numbers of the results that are operands, and those of the operands, of a fusion with a collective in it."""
+    if not any(kind in COLLECTIVES for _, _, kind, _, _ in body):
+        return None
+    pairs = re.findall(r"\{(\d*)\}: \((\d+), \{\}\)", attributes)
+    return ({int(result or 0) for result, _ in pairs}, {int(operand) for _, operand in pairs}) if pairs else None
+
+
 def _sizes(types: str) -> _Sizes:
-    """For each array its bytes, padded to whole tiles, and whether it is in the HBM."""
+    """For each array its bytes, padded to whole tiles, and whether it is in the HBM; a scalar has none."""
     found = []
     for bits, dimensions, order, layout in _ARRAY.findall(types):
+        if not dimensions:
+            found.append((0, False))
+            continue
         sizes = [list(map(int, dimensions.split(",")))[int(axis)] for axis in order.split(",")]
         tile = re.match(r"T\(([\d,]+)\)", layout)
         tiles = [int(size) for size in reversed(tile[1].split(","))] if tile else []

@@ -33,8 +33,8 @@ def _head(plan: Plan) -> list[str]:
     usable = plan["usable_memory"]
     axes = ", ".join(f"{name} {size:,}" for name, size in plan["mesh"].items())
     lines = [
-        f"{plan['parameters']:,} parameters in {plan['arrays']:,} arrays; {plan['chips']:,} chips, {plan['topology']} "
-        f"({axes})",
+        f"{plan['parameters']:,} parameters in {plan['arrays']:,} arrays; {plan['chips']:,} "
+        f"{'chip' if plan['chips'] == 1 else 'chips'}, {plan['topology']} ({axes})",
         f"each chip: {bytes_text(plan['parameter_bytes'])} of parameters; a program can use {usable / 1e9:.4g} GB "
         f"({usable / 2**30:.4g} GiB) of HBM at {plan['bandwidth'] / 1e9:g} GB/s",
     ]

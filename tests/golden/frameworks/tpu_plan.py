@@ -1,9 +1,9 @@
 """Record how the TPU's compiler compiles whole steps, for the notebook `4_memory_and_scale`. No TPU is needed.
 
-    python tests/golden/frameworks/tpu_plan.py
+    PYTHONPATH=notebooks python tests/golden/frameworks/tpu_plan.py
 
-writes `notebooks/data/tpu_plan.json`: the plans of the model `mlp` on one chip and on 16 of TPU v5e, the kernels of its
-step in 8 bits, versions and the date. It needs this package with the extras `demo` and `tpu`, and takes some minutes.
+writes `notebooks/data/tpu_plan.json`: the plans of `experiments.memory.TPU_STEPS`, the kernels of two of their programs
+in 8 bits, versions and the date. It needs this package with the extras `demo` and `tpu`, and takes some minutes.
 """
 
 import datetime
@@ -17,8 +17,8 @@ from types import SimpleNamespace
 
 import jax
 
+from experiments import memory
 from rmsprop_optax import plan
-from rmsprop_optax.demo.steps import mlp
 from rmsprop_optax.plan import compiler
 
 PATH = Path(__file__).parents[3] / "notebooks" / "data" / "tpu_plan.json"
@@ -35,25 +35,19 @@ def heart(hlo):
 def record():
     os.environ |= plan.LIBTPU
     jax.config.update("jax_platforms", "cpu")
-    compiled, programs = compiler.compiled, {}
+    compiled, names, programs = compiler.compiled, [], []
 
     def kept(lowered):
         program = lowered.compile()
-        programs[name, topology.name] = heart(program.as_text())
+        programs.append(heart(program.as_text()))
         return compiled(SimpleNamespace(compile=lambda: program))
 
-    def progress(its):
-        nonlocal name
-        name = its
-        print(topology.name, its, flush=True)
-
-    name, compiler.compiled, plans = "", kept, {}
-    for topology in map(plan.topology_of, ("v5e-1", "v5e-16")):
-        mesh = {"replica": topology.devices, "fsdp": 1}
-        plans[topology.name] = plan.step(mlp, topology, mesh=mesh, progress=progress)
+    compiler.compiled = kept
+    plans = memory.tpu_plans(compile=True, progress=names.append)
     about = {package: importlib.metadata.version(package) for package in ("jax", "libtpu")}
     about |= {"python": platform.python_version(), "date": str(datetime.date.today())}
-    hearts = {key: programs["uint8" + zero, key] for key, zero in (("v5e:1x1", ""), ("v5e:4x4", ", ZeRO-1"))}
+    chosen = {"one chip": names.index("uint8"), "16 chips, ZeRO-1": names.index("uint8, ZeRO-1")}  # the first of each
+    hearts = {name: programs[number] for name, number in chosen.items()}
     PATH.write_text(json.dumps({"about": about, "plans": plans, "programs": hearts}, indent=1) + "\n")
     print(about, f"{PATH.stat().st_size / 1000:.0f} kB")
 
