@@ -1,14 +1,19 @@
-"""The README says what is: its examples run, its tables are the tables."""
+"""README and guide say what is: their examples run, their tables are the tables, their links lead somewhere.
+
+``python tests/test_readme.py`` rewrites the generated tables and numbers.
+"""
 
 import ast
 import functools
+import importlib.util
 import inspect
 import json
 import math
 import re
+import shlex
+import shutil
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -18,35 +23,131 @@ import test_upstream
 from safetensors.numpy import save_file
 
 import rmsprop_optax
-from rmsprop_optax import recipes, scale_by_rms
+from rmsprop_optax import cli, interop, recipes, scale_by_rms
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+PAGES = {"README.md": ROOT / "README.md"} | {
+    str(path.relative_to(ROOT / "notebooks")): path
+    for folder in ("notebooks", "notebooks/guide")
+    for path in sorted((ROOT / folder).glob("*.md"))
+}
+README = PAGES["README.md"].read_text(encoding="utf-8")
 
 
-def checkpoint(path):
-    """A run of PyTorch's, in the file that the text names."""
-    arrays = {}
-    for i, (name, shape) in enumerate({"conv.weight": (4, 3, 2, 2), "fc.weight": (5, 16)}.items()):
-        arrays |= {f"model.{name}": np.ones(shape, np.float32), f"optimizer.state.{i}.step": np.array(100.0)}
+def text(page):
+    return PAGES[page].read_text(encoding="utf-8")
+
+
+# The snippets
+
+
+def run_of_pytorch(shapes, buffers=(), **group):
+    """Write ``run.safetensors``: a run of PyTorch's, 100 steps old."""
+    arrays = {f"model.{name}": np.ones(shape, np.float32) for name, shape in shapes.items()}
+    arrays |= {f"model.{name}": np.ones(shape, np.float32) for name, shape in dict(buffers).items()}
+    for i, shape in enumerate(shapes.values()):
+        arrays[f"optimizer.state.{i}.step"] = np.array(100.0, np.float32)
         arrays[f"optimizer.state.{i}.square_avg"] = np.full(shape, 4.0, np.float32)
-    group = {"params": [0, 1], "param_names": ["conv.weight", "fc.weight"], "lr": 0.01, "alpha": 0.99, "eps": 1e-8}
-    group |= {"weight_decay": 0, "momentum": 0, "centered": False, "capturable": False, "maximize": False}
-    save_file(arrays, path, metadata={"optimizer.param_groups": json.dumps([group])})
+        if group.get("momentum"):
+            arrays[f"optimizer.state.{i}.momentum_buffer"] = np.zeros(shape, np.float32)
+    names = {"params": list(range(len(shapes))), "param_names": list(shapes)}
+    rest = {"lr": 0.01, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0, "momentum": 0, "centered": False}
+    rest |= {"capturable": False, "maximize": False}
+    groups = json.dumps([names | rest | group])
+    save_file(arrays, "run.safetensors", metadata={"optimizer.param_groups": groups})
 
 
-def test_examples_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+def copied(**files):
+    """Copy files of ``notebooks/data``: new name without its suffix → file."""
+    for name, file in files.items():
+        shutil.copy(ROOT / "notebooks" / "data" / file, name + Path(file).suffix)
+
+
+SHAPES = {"conv.weight": (4, 3, 2, 2), "fc.weight": (5, 16)}
+NORMED = {"conv.weight": (8, 1, 3, 3), "conv.bias": (8,), "norm.weight": (8,), "norm.bias": (8,)}
+NORMED |= {"fc.weight": (10, 8), "fc.bias": (10,)}
+STATISTICS = {"norm.running_mean": (8,), "norm.running_var": (8,), "norm.num_batches_tracked": ()}
+
+# Page → what makes the files that its text speaks of.
+FILES = {
+    "README.md": lambda: run_of_pytorch(SHAPES),
+    "guide/pytorch.md": lambda: run_of_pytorch(NORMED, STATISTICS, lr=0.001, initial_lr=0.01, momentum=0.9),
+    "guide/keras.md": lambda: copied(run="keras_100.keras"),
+}
+
+
+def blocks(page):
+    """The code of a page in its order: language, file name if it has a title, code."""
+    found = re.findall(r"^ *```(\w+)(?: title=\"(.*?)\")?\n(.*?)^ *```$", text(page), re.DOTALL | re.MULTILINE)
+    return [(language, title, inspect.cleandoc(code) if code[:1] == " " else code) for language, title, code in found]
+
+
+def commands(code):
+    """The lines of a shell block that call this package."""
+    joined = code.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in joined if line.startswith("rmsprop-optax ")]
+
+
+def called(words):
+    """Run a command as the shell does; a training is short."""
+    words = words[1:] + (["--epochs", "1"] if words[1] == "train" else [])
+    assert not cli.main(words)
+
+
+def foreign(code):
+    """Packages that the code imports, which the tests do not need."""
+    found = re.findall(r"^(?:import|from) (torch|tensorflow|timm)\b", code, re.MULTILINE)
+    return [name for name in found if importlib.util.find_spec(name) is None]
+
+
+# Page → what must be true of the names that its code leaves behind.
+AFTER = {
+    "README.md": lambda names: interop.read(names["opt_state"]).count == 100,
+}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+def test_the_snippets_run_one_after_the_other(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    checkpoint("run.safetensors")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names = {}
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 10
-    assert jax.numpy.isfinite(names["loss"])
-    assert names["params"]["Dense_0"]["kernel"].shape == (16, 5)
-    assert names["interop"].read(names["opt_state"]).count == 100
-    assert "Dense_0/kernel" in capsys.readouterr().out
+    monkeypatch.syspath_prepend(str(tmp_path))
+    FILES.get(page, dict)()
+    names = {"__name__": "snippet"}
+    for language, title, code in blocks(page):
+        if title:
+            (tmp_path / title).write_text(code)
+        elif language == "sh":
+            for words in commands(code):
+                called(words)
+        elif language == "python" and not foreign(code):
+            exec(compile(code, page, "exec"), names)
+    assert AFTER.get(page, bool)(names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_inline_commands_are_what_there_is(page):
+    parser, known = cli._parsers("rmsprop-optax")
+    for call in re.findall(r"`rmsprop-optax ([^`…]+)`", text(page)):
+        words = shlex.split(call)
+        if words[0] in known and len(words) == 1:
+            continue
+        cli._check(words, parser, known)
+        assert parser.parse_known_args(words)[1] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", text(page)):
+        if not re.match(r"https?:|#|mailto:", target):
+            assert (PAGES[page].parent / target.partition("#")[0]).exists(), f"{page} links to {target}"
+
+
+# The README is the contract
+
+
+def test_the_readme_is_two_pages():
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1500
 
 
 def defaults(constructor):
@@ -119,15 +220,15 @@ def times(benchmark="update_time"):
     found = {(row["peer"], row["tree"]): f"{1 / row['ratio']:.2f}" for row in rows if "scan" not in row["tree"]}
     trees = list(dict.fromkeys(tree for _, tree in found))
     peers = dict.fromkeys(peer for peer, _ in found if not peer.startswith("rmsprop_optax"))
-    return table(("times ours", *trees), [(peer, *(found[peer, tree] for tree in trees)) for peer in peers])
+    return table(("peer time ÷ ours (above 1: ours is faster)", *trees), [(peer, *(found[peer, tree] for tree in trees)) for peer in peers])
 
 
-GENERATED = {
-    "dialects": dialects,
-    "not reproduced": not_reproduced,
-    "recipes": recipe_table,
-    "times": times,
-    "times of one pass": functools.partial(times, "one_pass"),
+GENERATED = {  # page and mark → what stands between the marks
+    ("dialects.md", "dialects"): dialects,
+    ("dialects.md", "not reproduced"): not_reproduced,
+    ("recipes.md", "recipes"): recipe_table,
+    ("benchmarks.md", "times"): times,
+    ("benchmarks.md", "times of one pass"): functools.partial(times, "one_pass"),
 }
 
 
@@ -135,9 +236,10 @@ def between(mark):
     return re.compile(rf"(?<=<!-- {mark} -->\n\n).*?(?=\n\n<!-- /{mark} -->)", re.DOTALL)
 
 
-@pytest.mark.parametrize("mark", GENERATED)
-def test_the_tables_are_the_tables(mark):
-    assert between(mark).search(README)[0] == GENERATED[mark](), "write them with: python tests/test_readme.py"
+@pytest.mark.parametrize(("page", "mark"), GENERATED)
+def test_the_tables_are_the_tables(page, mark):
+    shown = between(mark).search(text(page))[0]
+    assert shown == GENERATED[page, mark](), "write them with: python tests/test_readme.py"
 
 
 def test_a_line_from_another_framework_keeps_its_words():
@@ -159,10 +261,19 @@ def test_a_line_from_another_framework_keeps_its_words():
             np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-6)
 
 
-def test_the_numbers_of_the_text_are_those_of_the_tables():
+def numbers():
+    """What the README counts: pattern → the words that stand there."""
     tested = [truth(name) for name in TABLE]
-    assert f"**{len(TABLE)} dialects**" in README
-    assert f"{tested.count('the framework')} of them" in README
+    return {
+        r"\*\*\d+ dialects\*\*": f"**{len(TABLE)} dialects**",
+        r"\d+ of them against the framework": f"{tested.count('the framework')} of them against the framework",
+        r"\d+ published settings": f"{len(recipes.TABLE)} published settings",
+    }
+
+
+def test_the_numbers_of_the_text_are_those_of_the_tables():
+    for pattern, words in numbers().items():
+        assert re.findall(pattern, README) == [words], "write them with: python tests/test_readme.py"
 
 
 def test_the_steps_that_the_text_quotes():
@@ -179,7 +290,8 @@ def test_the_steps_that_the_text_quotes():
 
 
 if __name__ == "__main__":
-    for mark, generated in GENERATED.items():
-        shown = generated()
-        README = README.replace(between(mark).search(README)[0], shown)
-    (Path(__file__).parent.parent / "README.md").write_text(README)
+    for (page, mark), generated in GENERATED.items():
+        PAGES[page].write_text(between(mark).sub(lambda _, shown=generated(): shown, text(page)))
+    for pattern, words in numbers().items():
+        README = re.sub(pattern, words, README)
+    PAGES["README.md"].write_text(README)
