@@ -11,9 +11,9 @@ import json
 import math
 import re
 import shlex
-import shutil
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -58,22 +58,25 @@ def run_of_pytorch(shapes, buffers=(), **group):
     save_file(arrays, "run.safetensors", metadata={"optimizer.param_groups": groups})
 
 
-def copied(**files):
-    """Copy files of ``notebooks/data``: new name without its suffix → file."""
-    for name, file in files.items():
-        shutil.copy(ROOT / "notebooks" / "data" / file, name + Path(file).suffix)
+def of_tensorflow(shapes):
+    """The variables of a run of TensorFlow 1 with momentum, 1000 steps old."""
+    slots = ("", "/RMSProp", "/RMSProp_1")
+    return {f"{n}{slot}": np.ones(shape) for n, shape in shapes.items() for slot in slots} | {"global_step": 1000}
 
 
 SHAPES = {"conv.weight": (4, 3, 2, 2), "fc.weight": (5, 16)}
 NORMED = {"conv.weight": (8, 1, 3, 3), "conv.bias": (8,), "norm.weight": (8,), "norm.bias": (8,)}
 NORMED |= {"fc.weight": (10, 8), "fc.bias": (10,)}
+DENSE = {"net/dense/kernel": (3, 2), "net/dense/bias": 2}
 STATISTICS = {"norm.running_mean": (8,), "norm.running_var": (8,), "norm.num_batches_tracked": ()}
 
 # Page → what makes the files that its text speaks of.
 FILES = {
     "README.md": lambda: run_of_pytorch(SHAPES),
     "guide/pytorch.md": lambda: run_of_pytorch(NORMED, STATISTICS, lr=0.001, initial_lr=0.01, momentum=0.9),
-    "guide/keras.md": lambda: copied(run="keras_100.keras"),
+    "guide/tensorflow1.md": lambda: np.savez(
+        "run.npz", **of_tensorflow({"net/dense/kernel": (3, 2), "net/dense/bias": 2})
+    ),
 }
 
 
@@ -90,9 +93,19 @@ def commands(code):
 
 
 def called(words):
-    """Run a command as the shell does; a training is short."""
-    words = words[1:] + (["--epochs", "1"] if words[1] == "train" else [])
-    assert not cli.main(words)
+    """Run a command as the shell does; a training is short, and that of the demo's data is `test_demo.py`'s."""
+    words = words[1:]
+    if words[0] == "train" and "--data" not in words:
+        exists(words)
+    else:
+        assert not cli.main(words + ["--epochs", "1"] * (words[0] == "train"))
+
+
+def exists(words):
+    """Parse a command with all its options."""
+    parser, known = cli._parsers("rmsprop-optax")
+    cli._check(words, parser, known)
+    assert parser.parse_known_args(words)[1] == []
 
 
 def foreign(code):
@@ -107,32 +120,30 @@ AFTER = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras, with NumPy 2
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_snippets_run_one_after_the_other(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     FILES.get(page, dict)()
     names = {"__name__": "snippet"}
-    for language, title, code in blocks(page):
-        if title:
-            (tmp_path / title).write_text(code)
-        elif language == "sh":
-            for words in commands(code):
-                called(words)
-        elif language == "python" and not foreign(code):
-            exec(compile(code, page, "exec"), names)
+    with jax.numpy_dtype_promotion("standard"):  # a reader's
+        for language, title, code in blocks(page):
+            if title:
+                (tmp_path / title).write_text(code)
+            elif language == "sh":
+                for words in commands(code):
+                    called(words)
+            elif language == "python" and not foreign(code):
+                exec(compile(code, page, "exec"), names)
     assert AFTER.get(page, bool)(names)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_inline_commands_are_what_there_is(page):
-    parser, known = cli._parsers("rmsprop-optax")
     for call in re.findall(r"`rmsprop-optax ([^`…]+)`", text(page)):
-        words = shlex.split(call)
-        if words[0] in known and len(words) == 1:
-            continue
-        cli._check(words, parser, known)
-        assert parser.parse_known_args(words)[1] == []
+        if call not in cli._COMMANDS and not call.endswith(("--help", "--version")):
+            exists(shlex.split(call))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -220,7 +231,10 @@ def times(benchmark="update_time"):
     found = {(row["peer"], row["tree"]): f"{1 / row['ratio']:.2f}" for row in rows if "scan" not in row["tree"]}
     trees = list(dict.fromkeys(tree for _, tree in found))
     peers = dict.fromkeys(peer for peer, _ in found if not peer.startswith("rmsprop_optax"))
-    return table(("peer time ÷ ours (above 1: ours is faster)", *trees), [(peer, *(found[peer, tree] for tree in trees)) for peer in peers])
+    return table(
+        ("peer time ÷ ours (above 1: ours is faster)", *trees),
+        [(peer, *(found[peer, tree] for tree in trees)) for peer in peers],
+    )
 
 
 GENERATED = {  # page and mark → what stands between the marks
@@ -290,8 +304,9 @@ def test_the_steps_that_the_text_quotes():
 
 
 if __name__ == "__main__":
-    for (page, mark), generated in GENERATED.items():
-        PAGES[page].write_text(between(mark).sub(lambda _, shown=generated(): shown, text(page)))
+    for page, mark in GENERATED:
+        made = between(mark).sub(lambda _, key=(page, mark): GENERATED[key](), text(page))
+        PAGES[page].write_text(made, encoding="utf-8")
     for pattern, words in numbers().items():
         README = re.sub(pattern, words, README)
     PAGES["README.md"].write_text(README)
