@@ -110,7 +110,9 @@ def public() -> dict[str, tuple[str, ...]]:
     for module in MODULES:
         loaded = importlib.import_module(module)
         own = [n for n, x in vars(loaded).items() if n[0] != "_" and getattr(x, "__module__", None) == module]
-        names = sorted(getattr(loaded, "__all__", own), key=lambda n: isinstance(getattr(loaded, n), type))
+        names = sorted(
+            getattr(loaded, "__all__", own), key=lambda n: (isinstance(getattr(loaded, n), type), n != "rmsprop")
+        )
         if module == "rmsprop_optax.dialects":
             names += dialects.TABLE
         found[module] = tuple(n for n in names if not isinstance(getattr(loaded, n), types.ModuleType))
@@ -338,7 +340,8 @@ def api_pages() -> dict[str, str | bytes]:
     seen: set[int] = set()
     for module, names in PUBLIC.items():
         loaded = importlib.import_module(module)
-        parts = [f"# {module} {{ #{module} }}", markdown(inspect.getdoc(loaded) or "")]
+        title = f"---\ntitle: {module.removeprefix('rmsprop_optax.')}\n---\n\n"
+        parts = [f"{title}# {module} {{ #{module} }}", markdown(inspect.getdoc(loaded) or "")]
         for name in names:
             of, place = getattr(loaded, name), f"{module}.{name}"
             if place in elsewhere:

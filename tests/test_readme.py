@@ -256,6 +256,11 @@ def test_the_tables_are_the_tables(page, mark):
     assert shown == GENERATED[page, mark](), "write them with: python tests/test_readme.py"
 
 
+def test_the_citation_names_this_version():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", cited, re.MULTILINE)[1] == rmsprop_optax.__version__
+
+
 def test_a_line_from_another_framework_keeps_its_words():
     shown = re.search(r"<!-- coming from -->\n\n(.*?)\n\n<!-- /coming from -->", README, re.DOTALL)[1]
     lines = re.findall(r"^\| `(.*?)` \| `(.*?)` \|$", shown, re.MULTILINE)
