@@ -206,17 +206,6 @@ def test_another_name_of_a_dialect_leads_to_it(name, capsys):
     assert f"did you mean {ALIASES[name].dialect}" in capsys.readouterr().err
 
 
-def test_the_readme_calls_what_there_is():
-    parser, commands = cli._parsers("rmsprop-optax")
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    calls = re.findall(r"^rmsprop-optax (.+)$|`rmsprop-optax ([^`]+)`", readme, re.MULTILINE)
-    assert len(calls) > 6
-    for call in calls:
-        words = shlex.split("".join(call), comments=True)
-        cli._check(words, parser, commands)
-        assert parser.parse_known_args(words)[1] == []
-
-
 def test_the_process_ends_with_the_status_and_the_line_alone(tmp_path):
     status, output, errors = ended("-m", "rmsprop_optax", "train", "--set", "lr=0.1", cwd=tmp_path)
     assert (status, output, errors.count("\n")) == (2, "", 1)

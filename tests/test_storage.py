@@ -33,7 +33,7 @@ def noise(shape, seed=0):
 
 
 def test_a_format_is_asked_for_its_numbers_its_words_and_its_bytes():
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    guide = (Path(__file__).parent.parent / "notebooks" / "guide" / "low_precision.md").read_text()
     assert set(get_args(FormatName)) == storage.FORMATS.keys(), "name it in _types.FormatName"
     for name in SHORT:
         assert name in NUMBERS, "say which numbers it holds in NUMBERS"
@@ -41,7 +41,7 @@ def test_a_format_is_asked_for_its_numbers_its_words_and_its_bytes():
         assert name in ENDS, "say what it makes of 0, infinity and NaN in ENDS"
         assert {name} <= {storage for _, storage in compiled.STEP}, "say how many bytes a step moves in compiled.STEP"
         assert f"\n{name} " in storage.__doc__, "give it a row in the docstring of storage.py"
-        assert f'| `"{name}"` |' in readme, "give it a row in the README's table of storages"
+        assert f'| `"{name}"` |' in guide, "give it a row in the table of guide/low_precision.md"
 
 
 @pytest.mark.parametrize("name", SHORT)
