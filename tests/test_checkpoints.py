@@ -25,10 +25,8 @@ from rmsprop_optax.cli import main
 from rmsprop_optax.cli._choices import choose
 from rmsprop_optax.demo import checkpoints, data
 from rmsprop_optax.demo.model import network
+from rmsprop_optax.interop import _orbax
 from rmsprop_optax.sharding import state_shardings
-
-# Twenty take a minute: KILLS=20 python -m pytest -n 0 tests/test_checkpoints.py -k killed
-KILLS = int(os.environ.get("KILLS", "4"))
 
 
 def mesh_of(shape):
@@ -208,6 +206,48 @@ def test_a_damaged_checkpoint_is_named_and_left(tmp_path):
     assert {"_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt"} < set(found)
 
 
+DAMAGES = {
+    "a flip": lambda data, at, bit: data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :],
+    "a cut": lambda data, at, bit: data[:at],
+}
+
+
+@pytest.mark.parametrize("number", [10, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_damage_restores_other_numbers(damage, number, tmp_path, capfd):
+    rng, told = random.Random(0), 0
+    tree = {"w": jnp.linspace(-1, 1, 999), "nu": jnp.arange(256, dtype=jnp.uint8), "count": jnp.int32(3)}
+    saved(tmp_path / "whole", tree, (1, 2))
+    files = sorted(p for p in (tmp_path / "whole" / "2").rglob("*") if p.is_file() and p.stat().st_size)
+    for turn in range(number):
+        # A file, every second time one of many bytes, where the arrays are.
+        file = rng.choices(files, [p.stat().st_size ** (turn % 2) for p in files])[0]
+        shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
+        path = tmp_path / "damaged" / file.relative_to(tmp_path / "whole")
+        path.write_bytes(DAMAGES[damage](file.read_bytes(), rng.randrange(file.stat().st_size), rng.randrange(8)))
+        try:
+            found, error = checkpoints.restore(tmp_path / "damaged", tree), None
+        except checkpoints.CheckpointError as raised:
+            found, error = None, str(raised)
+        if found:
+            assert (found.position, differing(found.tree, tree)) == ({"batch": 2}, {}), path
+        else:
+            told += 1
+            assert f"remove {tmp_path}/damaged/2 to continue from {tmp_path}/damaged/1, which is whole" in error
+        shutil.rmtree(tmp_path / "damaged")
+    assert told > number / 3
+    assert capfd.readouterr().err == ""
+
+
+def test_the_digest_is_the_same_wherever_an_array_is():
+    rng, mesh = np.random.default_rng(0), mesh_of((2, 4))
+    for dtype in ("bfloat16", "complex64"):
+        x = jnp.asarray(rng.standard_normal((16, 24)) * 99).astype(dtype)
+        for spec in (P("data", "model"), P(None, "data")):
+            at = jax.device_put(x, NamedSharding(mesh, spec))
+            assert int(_orbax._shared(at)) == _orbax.digest(at)[""] == _orbax.digest(np.asarray(x))[""], (dtype, spec)
+
+
 TREES = {
     "shape": ({"w": (8, 4), "b": (3,)}, {}, "it has 0/b as float32[8], not float32[3], 0/w as float32[16, 24], not"),
     "names": (
@@ -235,9 +275,10 @@ def test_another_tree_is_named_and_left(tree, tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_killed_at_any_moment(tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_killed_at_any_moment(kills, tmp_path):
     moments, writing = random.Random(0), 0
-    for kill in range(KILLS):
+    for kill in range(kills):
         before = checkpoints.last(tmp_path)
         process, pipe = processes.start(processes.train, tmp_path, 10**6)
         if kill % 4 == 3:
@@ -260,7 +301,7 @@ def test_killed_at_any_moment(tmp_path):
     assert first == 0
     assert differing(*ends) == {}
     assert checkpoints.last(tmp_path) == steps > 3
-    print(f"{KILLS} kills, {writing} of them during a save; {steps} steps")
+    print(f"{kills} kills, {writing} of them during a save; {steps} steps")
 
 
 def results(folder):

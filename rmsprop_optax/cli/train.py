@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -208,10 +207,11 @@ def _train(
 ) -> None:
     """Train, show each row, and put it into ``runs``, which has all finished epochs if this is stopped."""
     from rmsprop_optax.demo import progress, training
+    from rmsprop_optax.interop._orbax import quiet
 
     width = max(len(each.label) for each in trainings)
     train, test = data
-    with _stop_after_epoch() as asked, _without_log("absl"):
+    with _stop_after_epoch() as asked, quiet():
         for each in trainings:
             fit = training.fit(
                 choices[each.name].tx,
@@ -255,18 +255,6 @@ def _stop_after_epoch() -> Iterator[Callable[[], bool]]:
         yield lambda: wished
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _without_log(name: str) -> Iterator[None]:
-    """Keep a logger quiet: Orbax logs the traceback of every error that it raises, several times."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _stopped(error: KeyboardInterrupt | OSError) -> KeyboardInterrupt | OSError:

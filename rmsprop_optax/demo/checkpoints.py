@@ -1,26 +1,34 @@
 """A folder of checkpoints, written with Orbax while the training continues; each checkpoint is complete or absent.
 
-Orbax is imported where it is used: the import takes a second, and most runs save nothing.
+A digest of the arrays is saved with them and compared when they are restored, because Orbax restores a changed bit as
+another number. Orbax is imported where it is used: the import takes a second, and most runs save nothing.
 """
 
 import contextlib
 import copy
 import errno
+import json
 import os
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
+import numpy as np
 
 from rmsprop_optax._paths import some
+from rmsprop_optax.interop._orbax import attempt, check, digest
 
 StrPath: TypeAlias = str | os.PathLike[str]
+T = TypeVar("T")
 
 
 class CheckpointError(ValueError):
     """A folder holds no checkpoint that can be restored. The folder is left unchanged."""
+
+
+class _DamagedError(CheckpointError):
+    pass
 
 
 class Checkpoint(NamedTuple):
@@ -51,6 +59,7 @@ def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., An
       keep: number of checkpoints to keep, the latest ones.
 
     Raises:
+      CheckpointError: a checkpoint in the folder is damaged.
       OSError: the disk is full; the checkpoints before stay complete. Other errors are those of Orbax.
     """
     if folder is None:
@@ -58,6 +67,9 @@ def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., An
         return
     from orbax.checkpoint import v1 as ocp
 
+    damaged = [str(path) for path in _complete(folder) if not _is_whole(path, _metadata)]
+    if damaged:
+        raise CheckpointError(f"{some(damaged)} must be whole checkpoints: remove what is damaged.")
     with (
         _full_disk(folder),
         ocp.training.Checkpointer(
@@ -66,9 +78,13 @@ def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., An
             cleanup_tmp_directories=True,
         ) as checkpointer,
     ):
-        yield lambda step, tree, position=None: checkpointer.save_async(
-            step, tree, custom_metadata={"position": copy.deepcopy(position)}, force=True
-        )
+
+        def save(step: int, tree: Any, position: Any = None) -> None:
+            saved = digest({"arrays": tree, "position": _bytes(position)})
+            metadata = {"position": copy.deepcopy(position), "digest": saved}
+            checkpointer.save_async(step, tree, custom_metadata=metadata, force=True)
+
+        yield save
 
 
 @contextlib.contextmanager
@@ -85,21 +101,16 @@ def _full_disk(folder: StrPath) -> Iterator[None]:
 
 def last(folder: StrPath) -> int | None:
     """Return the step of the last complete checkpoint, or ``None`` if there is none."""
-    if not Path(folder).is_dir():
-        return None
-    from orbax.checkpoint import v1 as ocp
-
-    found = ocp.path.step.standard_name_format().find_all(Path(folder).absolute())
-    return max((checkpoint.step for checkpoint in found), default=None)
+    return next((int(path.name) for path in _complete(folder)), None)
 
 
 def position(folder: StrPath) -> Any:
     """Return the position that was saved with the last complete checkpoint.
 
     Raises:
-      CheckpointError: there is no complete checkpoint, or it cannot be read.
+      CheckpointError: there is no complete checkpoint, or the last one is damaged.
     """
-    return _metadata(_last(folder)).custom_metadata["position"]
+    return _of_last(folder, lambda path: _metadata(path).custom_metadata["position"])
 
 
 def restore(folder: StrPath, like: Any) -> Checkpoint:
@@ -113,46 +124,77 @@ def restore(folder: StrPath, like: Any) -> Checkpoint:
       like: a tree of arrays, or of ``jax.ShapeDtypeStruct`` with shardings.
 
     Raises:
-      CheckpointError: there is no complete checkpoint, it cannot be read, or it has another tree. The message names the
-        folder and the leaves that differ.
+      CheckpointError: there is no complete checkpoint, the last one is damaged, or it has another tree. The message
+        names the folder, and the leaves that differ or a checkpoint before it that is whole.
     """
-    path = _last(folder)
-    saved = _metadata(path)
-    # For some damaged checkpoints Orbax returns no metadata and raises no error; reading the arrays then raises one.
-    if saved.metadata is not None and (wrong := _differences(saved.metadata, like)):
-        raise CheckpointError(f"{path} is from another tree: {'; '.join(wrong)}.")
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
-    with _readable(path) as ocp:
-        return Checkpoint(int(path.name), ocp.load(path, like), saved.custom_metadata["position"])
+    return _of_last(folder, lambda path: _restored(path, like))
 
 
-def _last(folder: StrPath) -> Path:
-    step = last(folder)
-    if step is None:
+def _restored(path: Path, like: Any) -> Checkpoint:
+    saved = _metadata(path)
+    if wrong := _differences(saved.metadata, like):
+        raise CheckpointError(f"{path} is from another tree: {'; '.join(wrong)}.")
+    position = saved.custom_metadata["position"]
+
+    def load(ocp: Any) -> Any:
+        tree = ocp.load(path, like)
+        check({"arrays": tree, "position": _bytes(position)}, saved.custom_metadata["digest"])
+        return tree
+
+    return Checkpoint(int(path.name), _read(path, load), position)
+
+
+def _complete(folder: StrPath) -> list[Path]:
+    """The complete checkpoints, the last one first."""
+    found = Path(folder).absolute().iterdir() if Path(folder).is_dir() else ()
+    return sorted((path for path in found if path.name.isdecimal()), key=lambda path: int(path.name), reverse=True)
+
+
+def _of_last(folder: StrPath, read: Callable[[Path], T]) -> T:
+    """What ``read`` returns of the last checkpoint; if it is damaged, the error names the last one that is whole."""
+    paths = _complete(folder)
+    if not paths:
         raise CheckpointError(f"{folder} holds no complete checkpoint.")
-    return Path(folder).absolute() / str(step)
+    try:
+        return read(paths[0])
+    except _DamagedError as error:
+        whole = next((path for path in paths[1:] if _is_whole(path, read)), None)
+        mend = f"remove {paths[0]} to continue from {whole}, which is whole." if whole else "no other one is whole."
+        raise CheckpointError(f"{error}: {mend}") from error
+
+
+def _is_whole(path: Path, read: Callable[[Path], Any]) -> bool:
+    try:
+        read(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _metadata(path: Path) -> Any:
-    with _readable(path) as ocp:
+    def load(ocp: Any) -> Any:
         found = ocp.metadata(path)
-        if "position" not in (found.custom_metadata or {}):
-            raise ValueError("there is no position in _CHECKPOINT_METADATA")
+        custom = found.custom_metadata or {}
+        if found.metadata is None or "position" not in custom or "digest" not in custom:
+            raise ValueError("there are no arrays, no position or no digest")
+        check({"position": _bytes(custom["position"])}, {"position": custom["digest"].get("position")})
         return found
 
+    return _read(path, load)
 
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[Any]:
+
+def _read(path: Path, load: Callable[[Any], T]) -> T:
     from orbax.checkpoint import v1 as ocp
 
     try:
-        yield ocp
-    except Exception as error:  # Orbax and TensorStore raise about a dozen types
-        reason = str(error).partition("[tensorstore_spec")[0].replace(f"{path}/", "")
-        raise CheckpointError(
-            f"{path} is damaged, or none of these checkpoints ({type(error).__name__}: "
-            f"{textwrap.shorten(reason, 300, placeholder='…')}): without this folder the one before it is the last."
-        ) from error
+        return attempt(lambda: load(ocp), path)
+    except ValueError as error:
+        raise _DamagedError(f"{path} is damaged, or none of these checkpoints ({error})") from error
+
+
+def _bytes(position: Any) -> np.ndarray:
+    return np.frombuffer(json.dumps(position, sort_keys=True).encode(), np.uint8)
 
 
 def _differences(saved: Any, like: Any) -> list[str]:

@@ -1,0 +1,115 @@
+"""What Orbax leaves to its callers: a digest of the arrays, short errors, a quiet log.
+
+Without a digest, Orbax restores a changed bit as another number.
+"""
+
+import contextlib
+import gc
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmsprop_optax._paths import some
+from rmsprop_optax._types import Tree
+
+T = TypeVar("T")
+
+_BLOCK = 1 << 20
+
+
+def digest(tree: Tree) -> dict[str, int]:
+    r"""The digest of each array by its path, the same for every sharding.
+
+    .. math::
+      digest = \sum_i mix(bits_i, i) \bmod 2^{32}
+
+    ``mix`` is one-to-one in the bits, so a change of one number always changes the digest.
+
+    Example:
+      >>> digest({"w": np.array([1.0, 2.0])}) == digest({"w": np.array([2.0, 1.0])})
+      False
+    """
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): _of(x) for path, x in leaves}
+
+
+def check(tree: Tree, saved: Any) -> None:
+    """Compare arrays with the digest that was saved with them.
+
+    Raises:
+      ValueError: a digest differs, is missing or is left over.
+    """
+    there, known = digest(tree), saved if isinstance(saved, dict) else {}
+    wrong = [name for name in {**known, **there} if there.get(name) != known.get(name)]
+    if wrong:
+        raise ValueError(f"arrays must have the digest that was saved with them, got another of {some(wrong)}")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Discard the tracebacks that Orbax logs of every error, and its threads print after it."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before, hooks = [logger.level for logger in loggers], (sys.excepthook, sys.unraisablehook)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        sys.excepthook = lambda *error: None
+        sys.unraisablehook = lambda error: None
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def attempt(function: Callable[[], T], path: str | os.PathLike[str]) -> T:
+    """The return value of a function that reads ``path`` with Orbax.
+
+    Raises:
+      ValueError: Orbax or TensorStore raised one of a dozen types; the message has the error in a few words.
+    """
+    with quiet():
+        try:
+            return function()
+        except Exception as error:
+            words = str(error).partition("[tensorstore_spec")[0].replace(f"{path}/", "")
+            reason = f"{type(error).__name__}: {textwrap.shorten(words, 300, placeholder='…')}"
+        gc.collect(1)  # arrays that failed beside the first one log their errors when they are collected
+    raise ValueError(reason)
+
+
+def _of(x: Any) -> int:
+    if not getattr(x, "is_fully_addressable", True):
+        return int(_shared(x))
+    flat = np.ascontiguousarray(x).reshape(-1)
+    bits = flat.view(f"u{min(flat.dtype.itemsize, 4)}")
+    parts = ((start, bits[start : start + _BLOCK]) for start in range(0, bits.size, _BLOCK))
+    mixed = (_mix(part, np.arange(part.size, dtype=np.uint32) + np.uint32(start % 2**32)) for start, part in parts)
+    return sum(map(int, mixed)) % 2**32
+
+
+@jax.jit
+def _shared(x: jax.Array) -> jax.Array:
+    """The digest of an array that no process holds alone."""
+    parts = jnp.stack([x.real, x.imag], -1) if jnp.iscomplexobj(x) else x
+    wide = np.dtype(f"u{min(parts.dtype.itemsize, 4)}")
+    bits = parts if parts.dtype == bool else jax.lax.bitcast_convert_type(parts, wide)
+    index = jnp.zeros((), jnp.uint32)
+    for axis, size in enumerate(bits.shape):
+        index = index * np.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis)
+    mixed: jax.Array = _mix(bits, index)
+    return mixed
+
+
+def _mix(bits: Any, index: Any) -> Any:
+    h = bits.astype(np.uint32) ^ (index * np.uint32(0x9E3779B9))
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return (h ^ (h >> np.uint32(16))).sum(dtype=np.uint32)
