@@ -10,6 +10,12 @@ import optax
 from rmsprop_optax import dialects
 from rmsprop_optax.interop._call import Call, made, text
 
+_NO_ARGUMENTS = {
+    *("name", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor"),
+    *("gradient_accumulation_steps", "jit_compile", "is_legacy_optimizer"),
+}
+"""What a config has beside the arguments of a dialect."""
+
 
 def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransformationExtraArgs:
     """The transformation that continues the run of a Keras optimizer.
@@ -72,7 +78,21 @@ def hyperparameters(config: Any) -> Mapping[str, Any]:
         return hyperparameters(config["inner_optimizer"])
     if not isinstance(config, Mapping) or ("name" in config and not {"rho", "momentum", "centered"} <= config.keys()):
         raise ValueError(f"config must be that of an RMSprop, got {config!r}: pass optimizer.get_config().")
-    return config
+    for key, value in config.items():
+        if key not in _NO_ARGUMENTS and key not in {*_taken("keras"), *_taken("tf_keras_legacy")}:
+            try:
+                dialects.keras(**{key: value})
+            except TypeError as error:  # which names the nearest
+                raise ValueError(f"config must have the hyperparameters of Keras's RMSprop: {error}") from error
+    rate: Any = config.get("learning_rate")
+    if not hasattr(rate, "get_config"):
+        return config
+    # RMSprop.from_config puts the schedule in place of its config.
+    return {**config, "learning_rate": {"class_name": type(rate).__name__, "config": rate.get_config()}}
+
+
+def _taken(dialect: str) -> Mapping[str, Any]:
+    return inspect.signature(getattr(dialects, dialect)).parameters
 
 
 def _call(config: Any, changes: Mapping[str, Any]) -> Call:
@@ -84,8 +104,7 @@ def _call(config: Any, changes: Mapping[str, Any]) -> Call:
             "loop."
         )
     name = "keras" if "weight_decay" in config or "decay" not in config else "tf_keras_legacy"
-    taken = inspect.signature(getattr(dialects, name)).parameters
-    given = {key: _short(config[key]) for key in taken if config.get(key) is not None} | dict(changes)
+    given = {key: _short(config[key]) for key in _taken(name) if config.get(key) is not None} | dict(changes)
     every = config.get("gradient_accumulation_steps") or 1
     if isinstance(given.get("learning_rate"), Mapping):
         given["learning_rate"] = _schedule(given["learning_rate"], every)

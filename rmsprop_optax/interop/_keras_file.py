@@ -1,6 +1,7 @@
 """Read and write Keras's files without Keras: ``.keras``, ``.weights.h5``, and ``.h5`` of a whole model."""
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -9,7 +10,6 @@ import shutil
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmsprop_optax._paths import some
+from rmsprop_optax.interop._keras_names import names
 from rmsprop_optax.interop._shared import imported
 
 _WEIGHTS = "model.weights.h5"
@@ -31,10 +32,13 @@ def load(path: str | os.PathLike[str], at: str = "optimizer") -> dict[str, Any]:
       at: the optimizer's place in the file, such as ``"d_optimizer"``; by default that of the optimizer of ``compile``.
 
     Returns:
-      ``{"optimizer": {"0": …, "1": …}, "config": …, "weights": {path: …}}``. ``optimizer`` has the optimizer's
-      variables by position; in mixed precision, those of the optimizer inside the ``LossScaleOptimizer``. ``config``
-      has its class and hyperparameters, as ``keras.optimizers.serialize`` returns them, and is ``None`` if the file has
-      none, as a ``.weights.h5`` file. ``weights`` has the model's variables by their paths in the file.
+      ``{"optimizer": {"0": …, …}, "config": …, "weights": {path: …}, "parameters": …, "buffers": …}``. ``optimizer``
+      has the optimizer's variables by position; in mixed precision, those of the optimizer inside the
+      ``LossScaleOptimizer``. ``config`` has its class and hyperparameters, as ``keras.optimizers.serialize`` returns
+      them, and is ``None`` if the file has none, as a ``.weights.h5`` file. ``weights`` has the model's variables by
+      their paths in the file. ``parameters`` has the paths of the trained ones by name, such as ``"conv/kernel"``, in
+      the optimizer's order, and ``buffers`` those of the others; both are empty unless the file is a ``.keras`` file of
+      a ``Sequential`` or functional model.
 
     Raises:
       ValueError: the file is truncated, has another format, holds no optimizer, or refers to other files.
@@ -47,13 +51,16 @@ def load(path: str | os.PathLike[str], at: str = "optimizer") -> dict[str, Any]:
       keras-team/keras 3.15.1: keras/src/saving/saving_lib.py, keras/src/legacy/saving/legacy_h5_format.py.
     """
     path = Path(path)
-    with _opened(path, at) as (file, config):
+    with _opened(path, at) as (file, config, model):
         datasets = dict(_datasets(file, path))
         places = _places(file, path, datasets, at)
+        named = names(model, _weights(datasets, at), functools.partial(_name_at, file))
         return {
             "optimizer": {position: _read(datasets[names[0]]) for position, names in places.items()},
             "config": config,
             "weights": {name: _read(datasets[name]) for name in _weights(datasets, at)},
+            "parameters": {name: variable.path for name, variable in named.items() if variable.trained},
+            "buffers": {name: variable.path for name, variable in named.items() if not variable.trained},
         }
 
 
@@ -88,7 +95,7 @@ def save(
     path, like = Path(path), Path(like)
     if path.exists() and (not overwrite or path.samefile(like)):
         raise FileExistsError(f"{path} exists: choose another name, or pass overwrite=True if it is not {like}.")
-    with _opened(like, at) as (file, _):
+    with _opened(like, at) as (file, *_):
         datasets = dict(_datasets(file, like))
         shapes = {name: dataset.shape for name, dataset in datasets.items()}
         places = {
@@ -156,12 +163,9 @@ class _Part(io.RawIOBase):
         return count
 
 
-_BROKEN = (OSError, EOFError, KeyError, RuntimeError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error)
-
-
 @contextlib.contextmanager
-def _opened(path: Path, at: str) -> Iterator[tuple[Any, Any]]:
-    """The HDF5 file in a Keras file, and the optimizer's config."""
+def _opened(path: Path, at: str) -> Iterator[tuple[Any, Any, Any]]:
+    """The HDF5 file in a Keras file, the optimizer's config, and the model's."""
     h5py = imported("h5py", path)
     with open(path, "rb") as raw:
         try:
@@ -171,11 +175,15 @@ def _opened(path: Path, at: str) -> Iterator[tuple[Any, Any]]:
                     _member(archive, raw) as part,
                     h5py.File(part, "r") as file,
                 ):
-                    yield file, _inside(path, archive.read("config.json"), "compile_config", at)
+                    model = _parsed(path, archive.read("config.json"))
+                    yield file, _inside(model, "compile_config", at), model
             else:
                 with h5py.File(raw, "r") as file:
-                    yield file, _inside(path, file.attrs.get("training_config", "{}"), "optimizer_config")
-        except _BROKEN as error:
+                    training = _parsed(path, file.attrs.get("training_config", "{}"))
+                    yield file, _inside(training, "optimizer_config"), None
+        except Exception as error:  # a broken file can raise anything
+            if str(path) in str(error):
+                raise
             raise ValueError(
                 f"{path} must be a whole .keras, .weights.h5 or .h5 file, got {type(error).__name__}: {error}. Copy it "
                 "again if it is truncated; save a folder or a .weights.json of Keras as one file first."
@@ -187,12 +195,15 @@ def _is_zip(path: Path) -> bool:
         return raw.read(2) == b"PK"
 
 
-def _inside(path: Path, text: str | bytes, *keys: str) -> Any:
-    """What JSON holds under nested keys, or ``None``."""
+def _parsed(path: Path, text: str | bytes) -> Any:
     try:
-        found = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"the config in {path} must be JSON, got {error}: copy the file again.") from error
+
+
+def _inside(found: Any, *keys: str) -> Any:
+    """What is under nested keys, or ``None``."""
     for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
@@ -244,8 +255,8 @@ def _places(file: Any, path: Path, datasets: Mapping[str, Any], at: str) -> dict
     if "optimizer_weights" in file:
         attributes = file["optimizer_weights"].attrs
         parts = ["weight_names", *(f"weight_names{i}" for i in range(len(attributes)))]  # HDF5 limits their size
-        names = [name for part in parts if part in attributes for name in attributes[part]]
-        found = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+        listed = [name for part in parts if part in attributes for name in attributes[part]]
+        found = [name.decode() if isinstance(name, bytes) else str(name) for name in listed]
         places = {str(i): [f"optimizer_weights/{name}"] for i, name in enumerate(found[max(count_at(found), 0) :])}
     else:
         outer, inner = (
@@ -265,6 +276,12 @@ def _places(file: Any, path: Path, datasets: Mapping[str, Any], at: str) -> dict
             "train the model before saving. tf.keras saves a legacy optimizer only in .h5 files and in checkpoints."
         )
     return dict(sorted(places.items(), key=lambda place: int(place[0])))
+
+
+def _name_at(file: Any, group: str) -> str | None:
+    """The name of the layer at a path; ``None`` for a list of layers."""
+    own = file.get(f"{group}/vars")
+    return None if own is None else str(own.attrs.get("name", group.rpartition("/")[2]))
 
 
 def _weights(datasets: Mapping[str, Any], at: str) -> list[str]:

@@ -188,7 +188,8 @@ def _by_position(shapes: list[tuple[int, ...]], names: list[str] | None, config:
     ]
     groups = len(passed) + len(kinds)
     # tf.keras has no variable for its learning rate. Its config has is_legacy_optimizer, or decay.
-    is_elsewhere = isinstance(config.get("learning_rate"), Mapping) or {"is_legacy_optimizer", "decay"} & config.keys()
+    rate = config.get("learning_rate")
+    is_elsewhere = isinstance(rate, Mapping) or callable(rate) or {"is_legacy_optimizer", "decay"} & config.keys()
     heads = ["iteration"] if is_elsewhere else ["iteration", "learning_rate"]
     if "learning_rate" not in config and any(shapes[1:2]):
         heads = ["iteration"]
