@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from rmsprop_optax import rmsprop
+from rmsprop_optax.cli import main
 from rmsprop_optax.demo import checkpoints, scale
 from rmsprop_optax.sharding import state_shardings
 
@@ -29,6 +30,13 @@ def start(function, *arguments):
     process.start()
     there.close()
     return process, here
+
+
+def convert(words, pipe):
+    """Converts again and again, and sends once before it starts."""
+    pipe.send(None)
+    while True:
+        main(["convert", *words])
 
 
 def train(folder, steps, pipe):

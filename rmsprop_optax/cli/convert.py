@@ -18,17 +18,13 @@ parameters, optimizer state and step as an Orbax checkpoint. No code in the file
 runs."""
 _EXAMPLES = """examples:
   %(prog)s run.pt --to converted/ --layout my_layout.py:to_flax
-  %(prog)s run.keras --to converted/ --names names.txt
+  %(prog)s run.keras --to converted/ --learning-rate my_schedule.py:rate
 
 my_layout.py has a function that makes the tree of parameters:
   def to_flax(arrays):  # {name: array}
       return {"Dense_0": {"kernel": arrays["fc.weight"].T}}"""
-_RESTORE = """{to} holds {parts}. Restore it with the parameters `params` and the optimizer `tx` of your program:
-  import jax, orbax.checkpoint
-  checkpointer = orbax.checkpoint.StandardCheckpointer()
-  saved = checkpointer.restore({path!r})  # with dicts and lists for the state of the optimizer
-  like = saved | {{"params": params, "opt_state": jax.eval_shape(tx.init, params)}}
-  restored = checkpointer.restore({path!r}, like)"""
+_RESTORE = """{to} holds {parts}. Restore it with
+  {lines}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names",
         type=Path,
         metavar="FILE",
-        help="the names of the parameters in the optimizer's order, one a line; for Keras, the paths of the weights in "
-        "the file",
+        help="the names of the parameters in the optimizer's order, one a line, if the file does not have them; for "
+        "Keras, these or the paths of the weights in the file",
     )
     parser.add_argument(
         "--dialect", type=dialect, metavar="NAME", help="whose optimizer it is, if the file does not tell"
@@ -66,13 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ARGUMENT=VALUE",
         help="hyperparameters that a Keras file does not have: momentum=0.9 centered=true",
     )
+    parser.add_argument(
+        "--learning-rate",
+        metavar="MODULE:FUNCTION",
+        help="the schedule, a function of the number of steps from 0 on, named like that of --layout (default: the "
+        "rate in the file, from here on)",
+    )
     signed = [name for name, form in FORMATS.items() if form.signed]
     for option, choices, of in (
         ("--storage", list(FORMATS), "the mean square"),
         ("--momentum-storage", signed, "the momentum buffer"),
     ):
         parser.add_argument(option, choices=choices, help=f"format of {of} (default: that of the arithmetic)")
-    parser.add_argument("--overwrite", action="store_true", help="replace the folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier checkpoint of convert")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -85,24 +87,43 @@ def run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from rmsprop_optax.interop import convert
+    from rmsprop_optax.interop._call import text
+    from rmsprop_optax.interop._orbax import claimed, quiet
 
     with usage_errors(OSError, TypeError, ValueError, ImportError):
-        convert.claimed(args.to, overwrite=args.overwrite)
+        claimed(args.to, overwrite=args.overwrite)
+        rate = args.learning_rate and _function("--learning-rate", args.learning_rate)
         found = convert.read(
             args.file,
             names=_names(args.names),
-            convert=_function(args.layout),
+            convert=_function("--layout", args.layout) if args.layout else dict,
             dialect=args.dialect,
             optimizer=args.optimizer,
             model=args.model,
             config=_config(args.set),
+            learning_rate=rate,
         )
-        print(convert.report(found))
-        formats = {"storage": args.storage, "momentum_storage": args.momentum_storage}
-        total = convert.nbytes(found)
-        with tqdm(total=total, unit="B", unit_scale=True, desc="converted ", disable=None, leave=False) as bar:
-            tree = convert.save(args.to, found, **formats, overwrite=args.overwrite, progress=bar.update)
-    print("\n" + _RESTORE.format(to=args.to, parts=", ".join(tree), path=str(args.to.absolute())))
+    print(convert.report(found))
+    formats = {"storage": args.storage, "momentum_storage": args.momentum_storage}
+    total = convert.nbytes(found)
+    with (
+        tqdm(total=total, unit="B", unit_scale=True, desc="converted ", disable=None, leave=False) as bar,
+        usage_errors(OSError),
+        usage_errors(TypeError, ValueError, about=f"{args.file}: "),
+        quiet(),
+    ):
+        tree = convert.save(args.to, found, **formats, overwrite=args.overwrite, progress=bar.update)
+    lines = [
+        "import runpy" * (".py:" in (args.learning_rate or "")),
+        "import optax",
+        "from rmsprop_optax import dialects, with_storage",
+        "from rmsprop_optax.interop import convert",
+        _imported(args.learning_rate, text(rate)) if rate else "",
+        f"tx = {convert.code(found)}",
+        f"tx = with_storage(tx, {args.storage!r}, momentum_storage={args.momentum_storage!r})" * any(formats.values()),
+        f"run = convert.restore({str(args.to.absolute())!r}, tx)  # or restore(…, tx, params): in the tree of params",
+    ]
+    print("\n" + _RESTORE.format(to=args.to, parts=", ".join(tree), lines="\n  ".join(filter(None, lines))))
 
 
 def _names(path: Path | None) -> list[str] | None:
@@ -111,19 +132,27 @@ def _names(path: Path | None) -> list[str] | None:
     return [name.strip() for name in path.read_text().split("\n") if name.strip()]
 
 
-def _function(name: str | None) -> Callable[[dict[str, Any]], Any]:
+def _function(option: str, name: str) -> Callable[..., Any]:
     """The function that ``module:function`` or ``file.py:function`` names."""
-    if name is None:
-        return dict
     module, _, function = name.rpartition(":")
     if "" not in sys.path:
         sys.path.append("")  # the current folder, which a console script does not search
     try:
         found = runpy.run_path(module) if module.endswith(".py") else vars(importlib.import_module(module))
-        convert: Callable[[dict[str, Any]], Any] = found[function]
-    except (ImportError, KeyError, OSError, ValueError) as error:
-        raise UsageError(f"--layout {name}: must be module:function or file.py:function, got {error!r}") from error
-    return convert
+        made: Callable[..., Any] = found[function]
+    except Exception as error:  # of the user's code
+        raise UsageError(f"{option} {name}: must be module:function or file.py:function, got {error!r}") from error
+    if not callable(made):
+        raise UsageError(f"{option} {name}: must be a function, got {made!r}")
+    return made
+
+
+def _imported(name: str, known_as: str) -> str:
+    """The line that imports what :func:`_function` returns."""
+    module, _, function = name.rpartition(":")
+    if module.endswith(".py"):
+        return f"{known_as} = runpy.run_path({module!r})[{function!r}]"
+    return f"from {module} import {function} as {known_as}"
 
 
 def _config(settings: Sequence[str]) -> dict[str, Any] | None:

@@ -1,15 +1,18 @@
-"""What Orbax leaves to its callers: a digest of the arrays, short errors, a quiet log.
+"""What Orbax leaves to its callers: a digest of the arrays, short errors, a quiet log, a swap.
 
-Without a digest, Orbax restores a changed bit as another number.
+Without a digest, Orbax restores a changed bit as another number. Its ``force=True`` deletes before it writes.
 """
 
 import contextlib
 import gc
+import json
 import logging
 import os
+import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -21,6 +24,7 @@ from rmsprop_optax._types import Tree
 
 T = TypeVar("T")
 
+_AUTHOR = "rmsprop-optax convert"
 _BLOCK = 1 << 20
 
 
@@ -113,3 +117,93 @@ def _mix(bits: Any, index: Any) -> Any:
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
     h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
     return (h ^ (h >> np.uint32(16))).sum(dtype=np.uint32)
+
+
+def claimed(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """The absolute path of a folder that :func:`save` may write.
+
+    Raises:
+      FileExistsError: ``path`` exists, and ``overwrite`` is false or it is neither empty nor a checkpoint of ``save``.
+    """
+    path = _settled(path)
+    if not os.path.lexists(path) or (overwrite and _is_ours(path)):
+        return path
+    if overwrite:
+        raise FileExistsError(f"{path} is no checkpoint of {_AUTHOR}, and no other is replaced: choose another folder.")
+    raise FileExistsError(f"{path} exists: choose another folder, or replace it with overwrite=True (--overwrite).")
+
+
+def save(path: Path, tree: Tree) -> None:
+    """Write a checkpoint beside ``path``, which is :func:`claimed`, and put it there once it is complete.
+
+    Raises:
+      FileExistsError: an earlier checkpoint at ``path`` also holds other files, which would be lost.
+    """
+    import orbax.checkpoint as ocp
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new, old = _beside(path)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(new, tree, force=True, custom_metadata={"written_by": _AUTHOR, "digest": digest(tree)})
+    if path.exists():
+        foreign = sorted({each.name for each in path.iterdir()} - {each.name for each in new.iterdir()})
+        if foreign:
+            shutil.rmtree(new)
+            raise FileExistsError(f"{path} also holds {some(foreign)}, which would be lost: choose another folder.")
+        os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """What :func:`save` wrote, in dicts and tuples.
+
+    Raises:
+      ValueError: it is damaged, or no such checkpoint.
+    """
+    import orbax.checkpoint as ocp
+
+    path = _settled(path)
+
+    def restore() -> Any:
+        with ocp.StandardCheckpointer() as checkpointer:
+            found = checkpointer.restore(path)
+            check(found, (checkpointer.metadata(path).custom_metadata or {}).get("digest"))
+            return _tuples(found)
+
+    try:
+        return attempt(restore, path)
+    except ValueError as error:
+        raise ValueError(f"{path} must be a whole checkpoint of {_AUTHOR}, got {error}.") from error
+
+
+def _tuples(node: Any) -> Any:
+    """Tuples for the lists that Orbax makes of the chains in a state."""
+    if isinstance(node, Mapping):
+        return {key: _tuples(value) for key, value in node.items()}
+    return tuple(map(_tuples, node)) if isinstance(node, list) else node
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is empty or a checkpoint of :func:`save`."""
+    if not path.is_dir():
+        return False
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return bool(json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]["written_by"] == _AUTHOR)
+    return not any(path.iterdir())
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    """The new checkpoint until it is complete, and the old one until the new one has its place."""
+    return path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+
+
+def _settled(path: str | os.PathLike[str]) -> Path:
+    """The absolute path, where a complete checkpoint stands even if the process that put it there was killed."""
+    path = Path(os.path.realpath(path))
+    new, old = _beside(path)
+    if not path.exists() and _is_ours(new) and _is_ours(old):
+        os.replace(new, path)
+    if path.exists() and _is_ours(old):
+        shutil.rmtree(old)
+    return path

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from rmsprop_optax.interop._shared import imported
@@ -37,6 +36,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
       PyTorch 2.13.0: torch/serialization.py; safetensors 0.8.0.
     """
     path = os.fspath(path)
+    with open(path, "rb"):  # whose errors name the file
+        pass
     return _load_safetensors(path) if path.endswith(".safetensors") else _load_torch(path)
 
 
@@ -47,7 +48,8 @@ def to_numpy(x: Any) -> np.ndarray:
     import torch
 
     x = x.detach().cpu().resolve_conj().resolve_neg()
-    array: np.ndarray = x.view(torch.uint16).numpy().view(jnp.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
+    bits = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8, torch.float8_e5m2: torch.uint8}.get(x.dtype)
+    array: np.ndarray = x.numpy() if bits is None else x.view(bits).numpy().view(str(x.dtype).removeprefix("torch."))
     return array
 
 
@@ -62,8 +64,9 @@ def _load_torch(path: str) -> Any:
         # timm saves the arguments of its program, which are data.
         with torch.serialization.safe_globals([argparse.Namespace]):
             found = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
-    except OSError:
-        raise
+        return _plain(found)
+    except _UnreadableError as error:
+        raise ValueError(f"{path} must hold dense tensors with numbers, got {error}") from error
     except Exception as error:  # a broken file can raise anything
         name = re.search(r"GLOBAL ([\w.]+)", str(error))
         if name:
@@ -77,18 +80,27 @@ def _load_torch(path: str) -> Any:
             f"{path} must be a whole file of torch.save, got what PyTorch cannot read ({reason}): copy it again, or "
             "save the state_dicts of the model and of the optimizer."
         ) from error
-    return _plain(found)
 
 
-def _plain(node: Any) -> Any:
+class _UnreadableError(Exception):
+    pass
+
+
+def _plain(node: Any, place: str = "") -> Any:
     """Dicts and lists with NumPy arrays for tensors."""
     if isinstance(node, argparse.Namespace):
         node = vars(node)
     if isinstance(node, Mapping):
-        return {key: _plain(child) for key, child in node.items()}
+        return {key: _plain(child, f"{place}.{key}") for key, child in node.items()}
     if isinstance(node, list | tuple):
-        return type(node)(map(_plain, node))
-    return to_numpy(node) if hasattr(node, "detach") else node
+        return type(node)(_plain(child, f"{place}.{i}") for i, child in enumerate(node))
+    if not hasattr(node, "detach"):
+        return node
+    try:
+        return to_numpy(node)
+    except (NotImplementedError, RuntimeError, TypeError) as error:  # meta, sparse or quantized
+        kind = f"{str(node.layout).removeprefix('torch.')} {str(node.dtype).removeprefix('torch.')}"
+        raise _UnreadableError(f"a {kind} tensor on {node.device} at {place.lstrip('.')}") from error
 
 
 def _load_safetensors(path: str) -> dict[str, Any]:
@@ -99,7 +111,7 @@ def _load_safetensors(path: str) -> dict[str, Any]:
             metadata = file.metadata() or {}
         groups = {name: json.loads(text) for name, text in metadata.items() if name.split(".")[-1] == "param_groups"}
         return _nested(arrays, groups)
-    except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # a broken file can raise anything
         raise ValueError(
             f"{path} must be a whole file of safetensors whose metadata has the groups as JSON, with param_names, got "
             f"{type(error).__name__}: {error}: copy or save the file again."
