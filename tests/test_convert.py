@@ -5,8 +5,6 @@ import os
 import pickle
 import random
 import runpy
-import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
