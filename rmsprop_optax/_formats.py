@@ -165,17 +165,14 @@ def decode(g: jax.Array, *stored: jax.Array | None) -> tuple[Any, ...]:
     return g, *map(one, stored, values)
 
 
-def encode(
-    values: Sequence[Any], like: Sequence[jax.Array | None], g: jax.Array, count: jax.Array, number: Any
-) -> tuple[Any, ...]:
+def encode(values: Sequence[Any], like: Sequence[jax.Array | None], g: jax.Array, count: jax.Array) -> tuple[Any, ...]:
     """The values in the formats of ``like``, their old codes.
 
-    The gradient ``g``, the step ``count``, the ``number`` of the leaf, the old codes and the positions decide which way
-    numbers are rounded.
+    The gradient ``g``, the step ``count``, the old codes and the positions decide which way numbers are rounded.
     """
 
     def one(value: Any, old: Any) -> Any:
-        return None if old is None else _encoded(value, old, _noise(g, old, count, number) if is_short(old) else None)
+        return None if old is None else _encoded(value, old, _noise(g, old, count) if is_short(old) else None)
 
     return tuple(map(one, values, like))
 
@@ -193,19 +190,20 @@ def _encoded(x: jax.Array, like: Any, noise: Any) -> jax.Array:
     return form.encode(x, noise).astype(like.dtype)
 
 
-def _noise(g: jax.Array, old: jax.Array, count: jax.Array, number: Any) -> jax.Array:
+def _noise(g: jax.Array, old: jax.Array, count: jax.Array) -> jax.Array:
     """32 bits for each entry that pass for random; only the upper ones are used.
 
-    Without the step constant gradients freeze. Without the position and the number of the leaf all zero gradients round
-    alike, and the mean of an array drifts. The last 12 bits of a gradient are left out, so that another order of
-    summation in a clipping norm does not change the noise of a whole array.
+    Without the step constant gradients freeze. Without the position all zero gradients round alike, and the mean of an
+    array drifts. The last 12 bits of a gradient are left out, so that another order of summation in a clipping norm
+    does not change the noise of a whole array. A number of the array would be a constant in each kernel, which XLA:CPU
+    then compiles anew for each array: 3 times the time to compile.
     """
     bits = to_bits(g.real) ^ (to_bits(g.imag) >> 1) if jnp.iscomplexobj(g) else to_bits(g)
     width = 8 * old.dtype.itemsize
     code = jax.lax.bitcast_convert_type(old, jnp.dtype(f"uint{width}")).astype(jnp.uint32)
     # This is 0, which only LLVM sees: XLA:TPU computes an array that depends on positions alone in a kernel of its own.
     h: jax.Array = code >> width
-    h = h + count.astype(jnp.uint32) * np.uint32(0x68E31DA5) + jnp.uint32(number) * np.uint32(0x85EBCA6B)
+    h = h + count.astype(jnp.uint32) * np.uint32(0x68E31DA5)
     for axis in range(h.ndim):
         h = h * np.uint32(0x9E3779B9) + jax.lax.broadcasted_iota(jnp.uint32, h.shape, axis)
     h = ((bits & np.uint32(0xFFFFF000)) ^ h) + (code << (32 - width))

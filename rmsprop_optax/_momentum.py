@@ -41,13 +41,13 @@ def momentum_buffer(
         del params
         count = optax.safe_increment(_tree.state_of(MomentumState, state).count)
 
-        def one(number: Any, x: jax.Array, stored: jax.Array) -> tuple[Any, ...]:
+        def one(x: jax.Array, stored: jax.Array) -> tuple[Any, ...]:
             x, b = _formats.decode(x, stored)
             share = _numbers.cast(momentum, b.dtype)
             b = share * b + x
-            return (share * b + x if nesterov else b), *_formats.encode((b,), (stored,), x, count, number)
+            return (share * b + x if nesterov else b), *_formats.encode((b,), (stored,), x, count)
 
-        updates, trace = _tree.lift(one, updates, state.trace, numbered=True)
+        updates, trace = _tree.lift(one, updates, state.trace)
         return updates, MomentumState(count, trace)
 
     return optax.GradientTransformation(init, update)

@@ -195,7 +195,7 @@ def scale_by_rms(
         count = optax.safe_increment(state.count)
         rate = _corrected(1 - decay, count) if bias_correction else 1 - decay
 
-        def one(number: Any, g: jax.Array, *stored: Any) -> tuple[Any, ...]:
+        def one(g: jax.Array, *stored: Any) -> tuple[Any, ...]:
             x, nu, mu = _formats.decode(bounded(g), *stored)
             if centered:
                 moments = variance_of_old_mean if _formats.is_short(stored[0]) else variance
@@ -203,9 +203,9 @@ def scale_by_rms(
             else:
                 nu = mean_square(x, nu, rate)
             u = _divide(x, denominator(nu, inside, outside, floor)) + 0 * g.astype(x.dtype)  # infinite shows as NaN
-            return u, *_formats.encode((nu, mu), stored, x, count, number)
+            return u, *_formats.encode((nu, mu), stored, x, count)
 
-        updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu, numbered=True)
+        updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu)
         return updates, ScaleByRmsState(count, nu, mu)
 
     return _tree.in_float32(optax.GradientTransformation(init, update))

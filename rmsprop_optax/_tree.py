@@ -20,13 +20,10 @@ OTHER = (
 )
 
 
-def lift(
-    function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *states: Tree, numbered: bool = False
-) -> tuple[Any, ...]:
+def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *states: Tree) -> tuple[Any, ...]:
     """Apply ``function(update, *states)`` to every leaf. It returns as many values, and each makes one tree.
 
-    A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is off and stays ``None``. If
-    ``numbered``, the first argument is the leaf's number.
+    A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is off and stays ``None``.
 
     Raises:
       ValueError: the trees or their shapes differ.
@@ -37,11 +34,10 @@ def lift(
     if _is_staged():
         function = jax.jit(function)  # traced and lowered once for all leaves that are alike; XLA inlines it
     rows = []
-    for number, ((path, update), *parts) in enumerate(zip(leaves, *columns, strict=True)):
+    for (path, update), *parts in zip(leaves, *columns, strict=True):
         if update is not None:
             _check_shapes(path, update, parts)
-            # An array, as jit would trace an int anew for each leaf.
-            update, *parts = function(*[np.uint32(number)] * numbered, update, *parts)
+            update, *parts = function(update, *parts)
         rows.append((update, *parts))
     outputs = zip(*rows, strict=True) if rows else [()] * (1 + len(states))
     return tuple(

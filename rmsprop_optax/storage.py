@@ -14,10 +14,10 @@ uint8      1     9e-16 to 14336     12 to 25 %        mean squares: about 15 % o
 
 The short formats round stochastically, up or down with the probabilities that keep the mean. Rounding to nearest stops
 a moving average once its change is smaller than half a step of the format: at decay 0.999 in bfloat16, at half its
-value. The probabilities come from a hash of the step, the gradient, the old code, the position in the array and the
-number of the array in the tree: no random key is carried. Results are reproducible, and independent of automatic
-sharding and of the arrays' names. Arrays in another order, and the parts of an array under ``jax.shard_map``, which
-count their positions from 0, round other entries up, with the same probabilities.
+value. The probabilities come from a hash of the step, the gradient, the old code and the position in the array: no
+random key is carried. Results are reproducible, and independent of automatic sharding and of the names and order of the
+arrays. Under ``jax.shard_map`` positions count from 0 in each part, so other entries round up, with the same
+probabilities. Entries of two arrays with equal position, gradient and code round together.
 
 A mean square above the range of ``uint8``, of gradients above 120, is taken to be at least the square of the present
 gradient: a steady gradient makes the step that it makes in float32. Below the range, of gradients under 3e-8, steps are
