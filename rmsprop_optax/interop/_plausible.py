@@ -39,8 +39,8 @@ def cast(slot: str, name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
     Raises:
       ValueError: a number is NaN, infinite or larger than the dtype holds, or a mean square is negative.
     """
-    with jax.enable_x64(True), np.errstate(all="ignore"):
-        wrong = _implausible(slot, name, array, np.empty(0, dtype), None, False)
+    with np.errstate(all="ignore"):
+        wrong = _implausible(slot, name, array, dtype, float(jnp.finfo(dtype).max))
     if wrong:
         raise ValueError(
             f"slots must hold numbers that an optimizer can have, got {wrong[0]}: take a state from before the run "
@@ -77,7 +77,9 @@ def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree
             why
             for slot, leaves in olds.items()
             for name, old in leaves.items()
-            for why in _implausible(slot, name, given[slot][name], old, given["mean"].get(name), repair)
+            for real in [old.real if is_components(old) else old]
+            for top in [_formats.format_of(real).top]
+            for why in _implausible(slot, name, given[slot][name], real.dtype, top, given["mean"].get(name), repair)
         ]
     if wrong:
         raise ValueError(
@@ -99,23 +101,23 @@ def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
     return []
 
 
-def _implausible(slot: str, name: str, value: Any, old: Any, mean: Any, repair: bool) -> list[str]:
-    old = old.real if is_components(old) else old
+def _implausible(
+    slot: str, name: str, value: Any, dtype: Any, top: float, mean: Any = None, repair: bool = False
+) -> list[str]:
     low, high = _ends(value)
     if slot == "mean_square" and low < 0:
         return [f"a {slot} of {name} with negative entries, {low:g}"]
     if slot == "mean_square" and mean is not None and np.isfinite(high):
         low, high = _ends(variance(value, mean))
-    top = _formats.format_of(old).top
     if not -top <= low:
-        return [_told(slot, name, low, old, top)]
+        return [_told(slot, name, low, dtype, top)]
     if not high <= top and not (repair and slot == "mean_square"):
-        return [_told(slot, name, high, old, top)]
+        return [_told(slot, name, high, dtype, top)]
     return []
 
 
-def _told(slot: str, name: str, number: float, old: Any, top: float) -> str:
-    return f"a {slot} of {name} with {number:g} for {old.dtype}" + f" up to {top:g}" * bool(np.isfinite(number))
+def _told(slot: str, name: str, number: float, dtype: Any, top: float) -> str:
+    return f"a {slot} of {name} with {number:g} for {dtype}" + f" up to {top:g}" * bool(np.isfinite(number))
 
 
 def variance(mean_square: Any, mean: Any) -> jax.Array:
