@@ -81,7 +81,6 @@ W = np.ones((4, 4), np.float32)
 LAYER, MOVED = {"step": 1, "gradient/w": 1.0}, {"dialect": "a", "weight": "w", "movement": [1.0, 2.0]}
 LABELS = {"title": "", "xlabel": "", "ylabel": ""}
 PATH = np.ones((3, 2))
-CHIPS = plan.topology_of("v5e:4x4")
 
 
 def slots_of(change):
@@ -559,12 +558,12 @@ COMMANDS = {
     "scaling --to-outside --eps 1 --range -1 2": "0 <= low <= high with a finite low, got low=-1.0, high=2.0: ",
     "scaling --sum-to-mean many --eps 1": "--sum-to-mean: must be a whole number from 1 to 1000000, got 'many'",
     "plan --params 1B": "required: --topology",
-    "plan --topology v5e:4x4": "one of the arguments --params --shapes is required",
+    "plan --topology v5e:4x4": "one of the arguments --params --shapes --step is required",
     "plan --params 0 --topology v5e:4x4": "parameters must be 1e5 to 1e14, got 0; for another model give its shapes",
     "plan --params 1B --topology v9:4": "topology 'v9:4': must begin with a chip, v4, v5e",
     "plan --params 1B --topology v5e:3x3": "each size must be 1 or even. Did you mean v5e:2x4",
     "plan --params 1B --topology v5e:4x4 --storage uint9": "invalid choice: 'uint9' .*'float32'.*'bfloat16'.*'uint8'",
-    "plan --params 1B --topology v5e:4x4 --sharding zero3": "invalid choice: 'zero3' .*'fsdp'.*'zero1'",
+    "plan --params 1B --topology v5e:4x4 --sharding zero3": "invalid choice: 'zero3' .*'fsdp'.*'replicated'",
     "plan --params 1B --shapes x --topology v5e:4x4": "--shapes: not allowed with argument --params",
     "convert": "required: file, --to",
     "convert none.keras --to x": "none.keras: No such file or directory",
@@ -815,6 +814,8 @@ WRITTEN = {
     'keras.optimizer({"learning_rate": 0.1, "rho": 1.5})': r"be in \[0, 1\), got rho=1.5: it is the weight of the old",
     'keras.write(KERAS, AFTER, ["w"], config={})': "the optimizer of Keras, got a momentum that it has no variables",
     "pytorch.load(__file__)": "test_misuse.py (needs the package torch|must be a whole file of torch.save)",
+    'convert.save(".", None)': "exists: choose another folder, or replace it with overwrite=True",
+    'convert.restore("none", TX, PARAMS)': "none must be a whole checkpoint of rmsprop-optax convert, got",
     "layers.linear(W)": r"must be a mapping from names to arrays, got array\(\[\[1., 1., 1., 1.\],",
     'layers.linear(layers.prefixed({"fc.weight": W}, "fc2"))': r"to arrays, got \{\}: pass prefixed\(arrays, layer\)",
     'layers.linear({"gamma": W})': "layer only takes weight, kernel, bias, got gamma: use the function of the layer",
@@ -866,7 +867,6 @@ WRITTEN = {
     'layout.backward({"a": three}, {"w": (2,)}, lambda p: {"a": p["w"]})': (
         r"of the slots, got \(2,\) for \(3,\) at a: pass the function"
     ),
-    'convert.claimed(".", overwrite=False)': ". exists: choose another folder, or replace it with overwrite=True",
     "keras.load(__file__)": "must be a whole .keras, .weights.h5 or .h5 file, got",
     'keras.save(__file__, {}, "run.keras")': "test_misuse.py exists: choose another name, or pass overwrite=True",
     'plots.movements([], title="")': r"rows must not be empty, got \[\]: draw what there is.",
@@ -918,10 +918,6 @@ WRITTEN = {
     'plan.topology_of("v5e:3x3")': "topology 'v5e:3x3': each size must be 1 or even. Did you mean v5e:2x4, which",
     'plan.topology_of("v5e:64x64")': "a pod of v5e has 256 chips, got 4096. Did you mean v5e:16x16, which Cloud calls",
     'plan.parse_count("1,3B")': r"number such as 1.3e9, 1.3B, 350M or 125k, got '1,3B'. Did you mean 1.3B\?",
-    'plan.plan({(8, 8): 1}, CHIPS, momentum_storage="bfloat16")': "momentum, got momentum=False: set momentum, or",
-    "plan.plan({(8, 8): 1}, CHIPS, remainder=True)": "bfloat16 parameters, got dtype=float32.",
-    'plan.plan({(8, 8): 1}, CHIPS, storage=("uint9",))': "storage.PerLeaf, got storage='uint9'.",
-    'plan.plan({(8, 8): 1}, CHIPS, storage="uint8")': "a storage.PerLeaf, got storage='u'.",
     "plan.transformer(-1)": "parameters must be 1e5 to 1e14, got -1; for another model give its shapes.",
     'plan.arrays_of({"w": "x"})': r"must be shapes in dicts and lists, got 'x' at \['w'\].",
     "plan.arrays_of({})": r"must hold a shape such as \[768, 3072\], got none.",
