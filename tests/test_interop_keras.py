@@ -1,6 +1,7 @@
 """Runs of Keras carried here and back, live on its JAX backend, and its files read without it."""
 
 import functools
+import re
 import sys
 import zipfile
 
@@ -270,6 +271,71 @@ def test_keras_takes_a_file_that_was_written_here(tmp_path, name, suffix):
         found.load_weights(new)
     same([v.numpy() for v in found.trainable_variables], [v.numpy() + 1 for v in net.trainable_variables])
     same(format_.read(found.optimizer.variables, list("0123"), config=config), slots)
+
+
+def everything():
+    """A model with a layer of each kind whose variables have other names or another order than a dense one."""
+    layers, x, y = keras.layers, keras.Input((8, 6)), keras.Input((3,))
+    z = layers.Bidirectional(layers.GRU(4, return_sequences=True))(x)
+    z = layers.Dropout(0.2)(layers.MultiHeadAttention(2, 3)(z, z))
+    z = layers.LSTM(4, return_sequences=True, use_bias=False, name="mine")(layers.LayerNormalization(scale=False)(z))
+    z = layers.RNN([layers.GRUCell(3), layers.SimpleRNNCell(5)], return_sequences=True)(z)
+    z = keras.ops.relu(layers.TimeDistributed(layers.Dense(4))(z))
+    z = layers.Dense(3, use_bias=False, trainable=False)(z)
+    z = layers.BatchNormalization(center=False)(layers.SeparableConv1D(4, 2)(z))
+    z = layers.RMSNormalization()(layers.GroupNormalization(2)(layers.DepthwiseConv1D(2)(layers.PReLU()(z))))
+    inner = [keras.Input((4,)), layers.Dense(4, name="d1"), layers.BatchNormalization(), layers.Dense(4, name="d2")]
+    z = keras.Sequential(inner, name="inner")(layers.GlobalAveragePooling1D()(z))
+    w = layers.Dense(4, name="d3")(layers.Flatten()(layers.Embedding(9, 4)(y)))
+    return keras.Model([x, y], layers.Dense(1, name="d4")(layers.Add()([z, w])))
+
+
+def few():
+    layers = keras.layers
+    parts = [layers.Conv2D(2, 3), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2, trainable=False)]
+    inner = [keras.Input((2,)), layers.Dense(4, name="d1"), layers.BatchNormalization(scale=False)]
+    return keras.Sequential([keras.Input((3, 3, 1)), *parts, keras.Sequential(inner, name="inner"), layers.Dense(1)])
+
+
+@pytest.mark.parametrize("make", [few, pytest.param(everything, marks=pytest.mark.slow)])
+def test_a_keras_file_tells_the_names_of_its_weights(make, tmp_path):
+    net = make()
+    net.compile(rmsprop(), "mse")
+    net.optimizer.build(net.trainable_variables)
+    net.save(tmp_path / "run.keras")
+    file = format_.load(tmp_path / "run.keras")
+    assert [v.path.removeprefix(f"{net.name}/") for v in net.trainable_variables] == [*file["parameters"]]
+    for variable, place in zip(net.trainable_variables, file["parameters"].values(), strict=True):
+        np.testing.assert_array_equal(file["weights"][place], variable.numpy())
+    assert len(file["parameters"]) + len(file["buffers"]) == len(file["weights"])
+    assert sum("moving_" in name for name in file["buffers"]) == 4
+    assert format_.load(stored(net, tmp_path / "run.weights.h5"))["parameters"] == {}
+
+
+WORDS = {
+    "lr": "keras calls it learning_rate",
+    "learning_rat": "did you mean learning_rate?",
+    "typo": "it takes learning_",
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_an_unknown_word_in_a_config_is_refused(word):
+    for function in (format_.call, format_.optimizer, lambda config: format_.read(STORE, config=config)):
+        with pytest.raises(ValueError, match=f"got an unexpected keyword argument '{word}': {re.escape(WORDS[word])}"):
+            function(RMSPROP | {word: 0.1})
+
+
+def test_a_config_that_from_config_has_changed():
+    net, config = filled(rmsprop(learning_rate=SCHEDULE)), rmsprop(learning_rate=SCHEDULE).get_config()
+    text = format_.call(config)
+    assert "exponential_decay" in text
+    rmsprop().from_config(config)  # puts the schedule in place of its config
+    assert config["learning_rate"].__class__.__name__ == "ExponentialDecay"
+    arrays, names = [np.asarray(v) for v in net.optimizer.variables], [v.path for v in net.trainable_variables]
+    slots = format_.read(arrays, names, config=config)
+    same([*format_.write(arrays, slots, names, config=config).values()], arrays)
+    assert format_.call(config) == text
 
 
 # What is not understood is refused
