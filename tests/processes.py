@@ -33,9 +33,9 @@ def start(function, *arguments):
 
 
 def convert(words, pipe):
-    """Converts again and again, and sends once before it starts."""
-    pipe.send(None)
+    """Converts again and again, and sends before each time."""
     while True:
+        pipe.send(None)
         main(["convert", *words])
 
 

@@ -239,6 +239,15 @@ def test_no_damage_restores_other_numbers(damage, number, tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_saver_names_a_damaged_checkpoint(tmp_path):
+    tree = {"w": jnp.ones(2)}
+    path = saved(tmp_path, tree, (1, 2)) / "1" / "_CHECKPOINT_METADATA"
+    path.write_text(path.read_text().replace("commit_timestamp_nsecs", "commit_timestamp_nsecz"))
+    assert checkpoints.restore(tmp_path, tree).step == 2
+    with pytest.raises(checkpoints.CheckpointError, match=f"{tmp_path}/1 must be whole checkpoints: remove"):
+        saved(tmp_path, tree, (3,))
+
+
 def test_the_digest_is_the_same_wherever_an_array_is():
     rng, mesh = np.random.default_rng(0), mesh_of((2, 4))
     for dtype in ("bfloat16", "complex64"):

@@ -382,15 +382,29 @@ def whole(folder):
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_killed_as_it_replaces(kills, checkpoint):
     assert convert(checkpoint) == 0
-    layout, rng = f"{checkpoint / 'layout.py'}:to_flax", random.Random(0)
-    words = [str(checkpoint / "run.safetensors"), "--to", str(checkpoint / "out"), "--layout", layout, "--overwrite"]
+    rng, writing = random.Random(0), 0
+    words = [
+        str(checkpoint / "run.safetensors"),
+        "--to",
+        str(checkpoint / "out"),
+        "--dialect",
+        "pytorch",
+        "--overwrite",
+    ]
+    words += ["--layout", f"{checkpoint / 'layout.py'}:to_flax"]
     for _ in range(kills):
         process, pipe = processes.start(processes.convert, words)
         pipe.recv()
-        time.sleep(rng.uniform(0.3, 1.5))
+        pipe.recv()  # it has compiled
+        start = time.monotonic()
+        pipe.recv()
+        time.sleep(rng.uniform(0, time.monotonic() - start))
+        assert process.is_alive()
         process.kill()
         process.join()
+        writing += any(path.name.startswith(".") for path in checkpoint.iterdir())
         assert whole(checkpoint)
+    print(f"{kills} kills, {writing} of them while it wrote")
 
 
 @pytest.mark.parametrize("moment", [0, 1])

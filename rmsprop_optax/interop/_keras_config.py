@@ -24,8 +24,10 @@ def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransf
       config: ``optimizer.get_config()``, or the config that :func:`load` returns. ``use_ema`` and the loss scale do not
         belong to the rule and are ignored. ``gradient_accumulation_steps`` becomes ``optax.MultiSteps``.
       **changes: arguments of :func:`rmsprop_optax.dialects.keras`, or of ``tf_keras_legacy`` for the config of a legacy
-        optimizer, that replace those of the config. Pass a schedule that optax does not have, and a
-        ``weight_decay_mask``, because the config does not hold what Keras excludes from weight decay.
+        optimizer, that replace those of the config. Without a schedule in the config the rate stays that of the last
+        step: pass the schedule of a callback as ``learning_rate``, a function of all steps from 0 on. Pass a schedule
+        that optax does not have, too, and a ``weight_decay_mask``, because the config does not hold what Keras excludes
+        from weight decay.
 
     Raises:
       ValueError: the config is that of another optimizer, or has something without a counterpart here: a schedule that
