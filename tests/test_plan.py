@@ -290,6 +290,7 @@ def test_the_models_have_a_step(name, dtype):
             mesh={"replica": 16, "fsdp": 1},
             compile=False,
         )
+    assert name in command_line._MODELS
     said = re.search(r"([\d.]+) million parameters", STEPS[name].__doc__)
     assert f"{found['parameters'] / 1e6:.1f}" == said[1]
     assert found["parameter_bytes"] == (4 if dtype == "float32" else 2) * found["parameters"]

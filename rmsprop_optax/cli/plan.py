@@ -24,18 +24,19 @@ from rmsprop_optax.plan.shapes import Shape
 from rmsprop_optax.storage import FORMATS
 
 HELP = "print the cost of a training step on TPUs: bytes of state and moved, collectives, time"
-_DESCRIPTION = """Print the cost of a training step on TPUs with each storage of the mean square,
-with ZeRO-1 and without, beside SGD: bytes of state, bytes moved, collectives and a
-lower bound of its time. With libtpu installed a --step is compiled for the TPUs;
-otherwise the numbers are arithmetic. No TPU is needed or used."""
+_DESCRIPTION = """Print the cost of a training step on TPUs with each storage of the mean
+square, with ZeRO-1 and without, beside SGD: bytes of state, bytes moved,
+collectives and a lower bound of its time. With libtpu installed a --step is
+compiled for the TPUs; otherwise the numbers are arithmetic. No TPU is needed
+or used."""
 _EXAMPLES = """examples:
   %(prog)s --params 1.3B --topology v5e-16
   %(prog)s --step transformer --topology v5e-16
-  %(prog)s --step my_training.py:make --topology v5p:2x2x4 --mesh replica=4,fsdp=4
+  %(prog)s --step my_training.py:make --topology v5e-16 --mesh a=4,b=4
 
-make(tx, mesh) returns step, params and the arguments after params and state. They
-are trees of jax.ShapeDtypeStruct with shardings of the mesh, and the step is
-step(params, tx.init(params), ...) -> (params, state, ...)."""
+make(tx, mesh) returns (step, params, *batch): params and batch are trees of
+jax.ShapeDtypeStruct with shardings of the mesh, and the step is
+step(params, tx.init(params), *batch) -> (params, state, ...)."""
 _MODELS = ("mlp", "wide", "conv", "transformer")
 
 
