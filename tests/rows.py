@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import optax
 import pytest
 
-from rmsprop_optax import dialects, rmsprop, scale_by_gains, scale_by_rms, with_storage
+from rmsprop_optax import dialects, links, rmsprop, scale_by_gains, scale_by_rms, with_storage
 
 
 class Row(NamedTuple):
@@ -29,6 +29,7 @@ class Row(NamedTuple):
       decays: whether it moves parameters that get no gradient.
       differentiable: whether updates are smooth in the gradients before; rounding to a short format is not.
       formats: the dtypes that a state is kept in, besides its own.
+      scalars: whether its state has numbers for whole arrays, which belong to the arrays.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     decays: bool = False
     differentiable: bool = True
     formats: tuple[str, ...] = ()
+    scalars: bool = False
 
     def __call__(self, **kwargs: Any) -> optax.GradientTransformationExtraArgs:
         return self.make(**kwargs)
@@ -206,6 +208,34 @@ OPTIONS = [
     ),
 ]
 
+RATE = optax.scale_by_learning_rate
+LINKS = [
+    Row("links-max", lambda learning_rate=0.01: optax.chain(links.scale_by_max_rms(), RATE(learning_rate))),
+    Row("links-previous", lambda learning_rate=0.01: optax.chain(links.scale_by_previous_rms(), RATE(learning_rate))),
+    Row(
+        "links-cautious",
+        lambda learning_rate=0.01: links.cautious(dialects.pytorch(learning_rate, momentum=0.9)),
+        elementwise=False,
+        differentiable=False,
+    ),
+    Row("links-skip", lambda learning_rate=0.01: optax.chain(dialects.keras(learning_rate), links.skip_updates(0.3))),
+    Row(
+        "links-magma",
+        lambda learning_rate=0.01: links.magma(dialects.tf1(learning_rate, momentum=0.9), skip=0.3),
+        elementwise=False,
+        scalars=True,
+    ),
+    Row(
+        "links-decay",
+        lambda rate=0.01: optax.chain(dialects.timm(rate), links.decay_weights(0.01)),  # a rate of 0 stops no decay
+        decays=True,
+    ),
+    Row(
+        "links-resettable",
+        lambda learning_rate=0.01: links.resettable(rmsprop(learning_rate, momentum=0.9, bias_correction=True)),
+    ),
+    Row("links-age", lambda learning_rate=0.01: optax.chain(dialects.pytorch(learning_rate), links.scale_by_age(0.99))),
+]
 NAMED = {row.name: row for row in (*CORE, *OPTIONS)}
 # What is special about a format is not special about a dialect: these stand for all.
 STORED = [
@@ -220,6 +250,7 @@ ROWS = [
     *long(CORE, CORE),
     *long(PLAIN),
     *long(OPTIONS),
+    *long(LINKS, [row for row in LINKS if row.name in ("links-previous", "links-magma")]),
     *long(STORED),
     *long((row for row in _ALL_STORED if row.name not in {row.name for row in STORED}), []),
 ]
