@@ -25,6 +25,8 @@ def probe(
     state: optax.OptState,
     names: Collection[str],
     extra_args: Mapping[str, Any],
+    *,
+    whole: bool = False,
 ) -> tuple[Arrays, Callable[[Arrays], Arrays]]:
     """Let an optimizer update scalar parameters with a tiny gradient, empty buffers and chosen mean squares.
 
@@ -34,19 +36,21 @@ def probe(
       state: the state before the step. The probe keeps its counts and hyperparameters.
       names: the arrays with a mean square.
       extra_args: for ``tx.update``.
+      whole: whether the parameters keep their shapes instead, so that mean squares are whole arrays.
 
     Returns:
       The share of an old mean square that the step keeps; and a function from scalar mean squares after the step to
       effective learning rates, float32.
     """
-    tiny = jax.tree.map(lambda u: jnp.full((), TINY, _numbers.wide(u.dtype)), updates)
+    tiny = jax.tree.map(lambda u: jnp.full(u.shape if whole else (), TINY, _numbers.wide(u.dtype)), updates)
     params = jax.tree.map(jnp.zeros_like, tiny)
     fresh, paths = tx.init(params), {path for path, _ in jax.tree.leaves_with_path(params)}
 
     def step(nus: Mapping[str, Any], gradients: optax.Updates) -> Any:
         return tx.update(gradients, _with(nus, fresh, state, paths), params, **extra_args)
 
-    _, after = step(dict.fromkeys(names, HUGE), tiny)
+    shapes = {name: x.shape for name, x in _paths.named(tiny).items()}
+    _, after = step({name: jnp.full(shapes[name], HUGE) for name in names}, tiny)
     squares = {name: nu.ravel()[0] for name, nu in mean_squares(after).items()}
     # With a decay of 0, only the square of the tiny gradient is left.
     kept = {name: jnp.where(squares[name] < 1, 0.0, squares[name] / HUGE) for name in names}

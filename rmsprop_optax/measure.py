@@ -17,9 +17,10 @@ from rmsprop_optax._columns import aligned
 from rmsprop_optax._paths import named, nodes, some
 from rmsprop_optax._probe import HUGE, TINY, mean_squares, probe, rates_at, sample, samples
 from rmsprop_optax._scale import ScaleByRmsState
+from rmsprop_optax._sharpness import Sharpness, sharpness
 from rmsprop_optax._tree import state_of
 
-__all__ = ["Layer", "MeasuredState", "effective_rates", "measured", "report", "scalars"]
+__all__ = ["Layer", "MeasuredState", "Sharpness", "effective_rates", "measured", "report", "scalars", "sharpness"]
 
 
 class Layer(NamedTuple):
