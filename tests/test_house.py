@@ -18,7 +18,7 @@ LAYERS = (
     ("_arguments", "_complex"),
     ("_paths", "_tree", "_formats", "_nnx"),
     ("_scale", "_momentum", "_nesterov", "_decay", "_gains", "_rmsprop"),
-    ("storage", "bfloat16", "experimental", "links", "sharding", "scaling"),
+    ("storage", "bfloat16", "experimental", "links", "sharding", "_batch_size", "scaling"),
     ("dialects",),
     ("recipes", "measure", "_probe", "_sharpness", "differences", "plots"),
     ("interop", "plan", "_create"),
