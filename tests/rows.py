@@ -250,7 +250,7 @@ ROWS = [
     *long(CORE, CORE),
     *long(PLAIN),
     *long(OPTIONS),
-    *long(LINKS, [row for row in LINKS if row.name in ("links-previous", "links-magma")]),
+    *long(LINKS, [row for row in LINKS if row.name == "links-magma"]),
     *long(STORED),
     *long((row for row in _ALL_STORED if row.name not in {row.name for row in STORED}), []),
 ]

@@ -59,11 +59,11 @@ def test_the_largest_mean_square_divides(place):
 
 @pytest.mark.parametrize("bound", [links.fourth_root, 0.7, None])
 def test_the_mean_square_before_divides(bound):
-    expected = []
+    expected, nu = [], np.full(14, np.inf)
     for t, g in enumerate(map(flat, stream())):
-        u = g / np.maximum(np.sqrt(nu), 0.1) if t else 0 * g  # noqa: F821
+        u = g / np.maximum(np.sqrt(nu), 0.1)
         limit = {links.fourth_root: t**0.25, None: np.inf}.get(bound, bound)
-        nu = 0.8 * nu + 0.2 * g**2 if t else g**2  # noqa: F821
+        nu = 0.8 * nu + 0.2 * g**2 if t else g**2
         expected.append(np.clip(u, -limit, limit))
     found = updates_of(links.scale_by_previous_rms(0.8, floor=0.1, bound=bound), stream())
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -135,7 +135,9 @@ def test_magma_scales_by_agreement():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_weights_decay_without_the_learning_rate(dtype):
-    tx = optax.chain(dialects.pytorch(optax.constant_schedule(0.0)), links.decay_weights(0.01, mask={"a": True, "b": False}))
+    tx = optax.chain(
+        dialects.pytorch(optax.constant_schedule(0.0)), links.decay_weights(0.01, mask={"a": True, "b": False})
+    )
     with jax.enable_x64(dtype == "float64"):
         params = jax.tree.map(lambda p: jnp.asarray(p, dtype), PARAMS)
         state = tx.init(params)
@@ -197,13 +199,13 @@ def test_the_age_is_the_bias_correction():
     )
 
 
-@pytest.mark.parametrize(("reset", "length"), [(False, 10.0), (True, 1.0)])
+@pytest.mark.parametrize(("reset", "length"), [(False, 10**0.5), (True, 1.0)])
 def test_with_its_age_reset_a_step_after_a_jump_is_one_rate_long(reset, length):
     """The paper's point: without, it is 1/√(1 − decay)."""
-    tx = optax.chain(rmsprop(1.0, 0.99, eps=0.0), links.scale_by_age(0.99))
+    tx = optax.chain(rmsprop(1.0, 0.9, eps=0.0), links.scale_by_age(0.9))
     params, jump = {"w": jnp.ones(1)}, 1e6
-    grads = [params] * 500 + [{"w": jnp.full(1, jump)}]
-    found = updates_of(tx, grads, params, reset=[False] * 500 + [reset])
+    grads = [params] * 300 + [{"w": jnp.full(1, jump)}]
+    found = updates_of(tx, grads, params, reset=[False] * 300 + [reset])
     np.testing.assert_allclose(found[-2:, 0], [-1, -length], rtol=1e-6)
 
 

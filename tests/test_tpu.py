@@ -9,12 +9,13 @@ import itertools
 import os
 import re
 
+import optax
 import pytest
 from compiled import SHAPES, STEP, collectives, optimizer, step
 from jax.sharding import PartitionSpec as P
 from rows import long
 
-from rmsprop_optax import plan, rmsprop, with_remainder
+from rmsprop_optax import float32_updates, links, plan, rmsprop, with_remainder
 
 pytest.importorskip("libtpu", reason="libtpu is not installed")
 os.environ |= plan.LIBTPU
@@ -118,3 +119,17 @@ def test_updates_in_bfloat16_take_a_second_pass():
     """Why `float32_updates` is there; when this fails, it no longer has to be."""
     found = compiled(rmsprop(0.01, storage="uint8"), (1024, 1024), "bfloat16")
     assert found["fusions"] == 2
+
+
+LINKS = {
+    "max": (lambda: optax.chain(links.scale_by_max_rms(), optax.scale(-0.01)), 28),
+    "previous": (lambda: optax.chain(links.scale_by_previous_rms(), optax.scale(-0.01)), 20),
+    "decay": (lambda: optax.chain(rmsprop(0.01), links.decay_weights(1e-4)), 20),
+    "age": (lambda: optax.chain(rmsprop(0.01), links.scale_by_age(0.9)), 20),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_is_part_of_the_pass(name):
+    make, expected = LINKS[name]
+    check(compiled(float32_updates(make()), (1024, 1024), "float32"), expected)

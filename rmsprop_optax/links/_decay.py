@@ -9,9 +9,7 @@ from rmsprop_optax._types import Mask, ScalarOrSchedule
 
 
 @checked(weight_decay="share")
-def decay_weights(
-    weight_decay: ScalarOrSchedule | None, mask: Mask = None
-) -> optax.GradientTransformationExtraArgs:
+def decay_weights(weight_decay: ScalarOrSchedule | None, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
     r"""Shrink parameters by a share of themselves at each step, whatever the learning rate.
 
     .. math::

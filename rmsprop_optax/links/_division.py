@@ -122,8 +122,8 @@ def scale_by_previous_rms(
     r"""Divide each gradient by the root of the mean square before it; the mean square sees the gradient afterwards.
 
     .. math::
-      u_t &= \operatorname{clip}(g_t / \max(\sqrt{nu_{t-1}}, floor), \pm bound_t), \qquad nu_0 = |g_0|^2, \quad u_0 = 0 \\
-      nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2
+      u_t &= \operatorname{clip}(g_t / \max(\sqrt{nu_{t-1}}, floor), \pm bound_t), \qquad u_0 = 0 \\
+      nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2, \qquad nu_0 = |g_0|^2
 
     It takes the place of :func:`rmsprop_optax.scale_by_rms` in a chain. Numerator and denominator are then independent
     draws, so that the method converges for every decay. The first gradient only sets the mean square. ADOPT averages

@@ -225,7 +225,8 @@ def _thinned(
 ) -> optax.Updates:
     """Multiply each array by ``factor(z, other)``, where ``z`` is 1 with the probability ``kept``, and 0 otherwise."""
     key = jax.random.fold_in(jax.random.key(key) if isinstance(key, int) else key, count)
-    leaves, treedef = jax.tree.flatten(updates, is_leaf=_is_none)
+    leaves = jax.tree.leaves(updates, is_leaf=_is_none)
+    treedef: Any = jax.tree.structure(updates, is_leaf=_is_none)
 
     def one(i: int, u: Any, other: Any) -> Any:
         if u is None:
@@ -234,7 +235,8 @@ def _thinned(
         return u * factor(z.astype(_numbers.real(u.dtype)), other).astype(u.dtype)
 
     rows = zip(leaves, treedef.flatten_up_to(others), strict=True)
-    return treedef.unflatten([one(i, u, other) for i, (u, other) in enumerate(rows)])
+    thinned: optax.Updates = treedef.unflatten([one(i, u, other) for i, (u, other) in enumerate(rows)])
+    return thinned
 
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.scipy.special import xlog1py
 
-from rmsprop_optax import _numbers, _tree
+from rmsprop_optax import _tree
 from rmsprop_optax._arguments import checked, optimizer
 from rmsprop_optax._types import Number
 
@@ -57,7 +57,8 @@ def resettable(tx: optax.GradientTransformation) -> optax.GradientTransformation
                     "a reset needs the parameters, got params=None: call update(grads, state, params, reset=…)."
                 )
             state = jax.tree.map(lambda new, old: _chosen(reset, new, old), tx.init(params), state, is_leaf=_is_node)
-        return tx.update(updates, state, params, reset=reset, **extra_args)
+        updates, state = tx.update(updates, state, params, reset=reset, **extra_args)
+        return updates, state
 
     return optax.GradientTransformationExtraArgs(tx.init, update)
 
