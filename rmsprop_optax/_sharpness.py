@@ -117,10 +117,9 @@ def _product(
 ) -> dict[str, jax.Array]:
     """``D^½ H D^½ v`` as arrays by name."""
     scaled = {name: roots[name] * x for name, x in vector.items()}
-    leaves, treedef = jax.tree.flatten(params)
+    treedef: Any = jax.tree.structure(params)
     tangents = [
-        scaled[name].astype(p.dtype) if name in scaled else jnp.zeros_like(p)
-        for name, p in zip(named(params), leaves, strict=True)
+        scaled[name].astype(p.dtype) if name in scaled else jnp.zeros_like(p) for name, p in named(params).items()
     ]
     gradient = jax.grad(lambda p: loss(p, *args))
     curved = named(jax.jvp(gradient, (params,), (treedef.unflatten(tangents),))[1])

@@ -1,4 +1,4 @@
-"""The sharpness against a dense eigen-decomposition, for every dialect, on trees, sharded; and where RMSprop settles."""
+"""The sharpness against a dense eigen-decomposition: for every dialect, on trees, sharded."""
 
 import inspect
 
