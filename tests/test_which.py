@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from experiments import which
+from rmsprop_optax import dialects
 
 
 def game(row, ball, paddle):
@@ -77,3 +78,12 @@ def test_ways_of_compiling_take_the_same_steps(way):
     assert run["params"].shape == (3, 2)
     for name, values in rows.items():
         assert np.allclose(run[name], values, rtol=1e-5)
+
+
+def test_every_dialect_has_its_path():
+    paths = which.paths(5)
+    assert sorted(paths) == sorted(dialects.TABLE)
+    for path in paths.values():
+        assert path.shape == (6, 2)
+        np.testing.assert_array_equal(path[0], np.float32([-1, 0.5]))
+        assert (np.abs(path[-1]) < np.abs(path[0])).all()

@@ -102,6 +102,9 @@ EXTENSIONS: dict[str, Make] = {
 }
 """The lecture's further developments of RMSprop, and SGD with momentum, as functions of the learning rate."""
 
+SUCCESSORS: dict[str, Make] = {"Adam": optax.adam}
+"""Optimizers that were made of RMSprop, as functions of the learning rate."""
+
 
 def before_jump(name: str, rate: Rate, params: Any, state: Any) -> Any:
     """Return the weights before the last jump for the two Nesterov forms, and ``params`` for the other optimizers."""
@@ -506,7 +509,8 @@ def training(
     half a decade apart by default, the same first weights and the same orders of the images.
 
     Args:
-      names: of :data:`OPTIMIZERS` and :data:`EXTENSIONS`. For Nesterov's forms the weights before the jump are scored.
+      names: of :data:`OPTIMIZERS`, :data:`EXTENSIONS` and :data:`SUCCESSORS`. For Nesterov's forms the weights before
+        the jump are scored.
       rates: the grid.
       seeds: number of runs at each rate.
       epochs: number of passes over the images.
@@ -541,7 +545,7 @@ def training(
 
     def run(name: str) -> dict[str, np.ndarray]:
         def one(rate: jax.Array, p: dict[str, jax.Array], rows: jax.Array) -> dict[str, jax.Array]:
-            tx = (OPTIMIZERS | EXTENSIONS)[name](rate)
+            tx = (OPTIMIZERS | EXTENSIONS | SUCCESSORS)[name](rate)
 
             def step(carry: tuple[Any, Any], rows: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
                 p, state = carry

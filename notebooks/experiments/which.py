@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.lecture import Make, parts
+from experiments.lecture import Make, descend, parts
 from rmsprop_optax import dialects, differences, rmsprop, scaling
 
 Network = Callable[[jax.Array, jax.Array], jax.Array]
@@ -63,6 +63,30 @@ def alike(moved: Mapping[str, Mapping[str, np.ndarray]], tolerance: float = 1e-4
         else:
             groups.append([name])
     return sorted(groups, key=len, reverse=True)
+
+
+def paths(steps: int = 100) -> dict[str, np.ndarray]:
+    """Return the way of each dialect down a long valley, all with the same numbers.
+
+    The loss is ``0.01·(x² + 20·y²)/2`` from (−1, 0.5): gradients along the valley are below the root of epsilon, and
+    those across it above. The learning rate is 0.03, decay 0.9, epsilon 0.001, momentum 0.9 where there is a buffer.
+
+    Args:
+      steps: number of steps.
+
+    Returns:
+      Dialect → (steps + 1, 2).
+    """
+    slopes, start = jnp.asarray([0.01, 0.2], jnp.float32), jnp.asarray([-1.0, 0.5], jnp.float32)
+
+    def run(name: str) -> jax.Array:
+        row, [options] = dialects.TABLE[name], differences.settings([name]).values()
+        rate = {} if row.arguments.learning_rate is None else {row.arguments.learning_rate: 0.03}
+        way = descend(row.constructor(**{**options, **rate}), lambda p, _: slopes * p, start, jnp.arange(steps))
+        return jnp.concatenate([start[None], way])
+
+    found = jax.jit(lambda: {name: run(name) for name in dialects.TABLE})()
+    return {name: np.asarray(path) for name, path in found.items()}
 
 
 # 2. The right epsilon on the wrong side of the root.

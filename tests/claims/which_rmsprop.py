@@ -7,7 +7,19 @@ import numpy as np
 
 from rmsprop_optax import dialects
 
-NUMBERS = ("plain", "buffered", "groups", "buffered_groups", "longer", "result", "game", "constant", "far")
+NUMBERS = (
+    "plain",
+    "buffered",
+    "groups",
+    "buffered_groups",
+    "longer",
+    "result",
+    "game",
+    "constant",
+    "far",
+    "paths",
+    "same_way",
+)
 PUBLISHED = "TensorFlow 1"
 BY_OP, WHOLE = "op by op", "a jit of all steps"
 
@@ -16,6 +28,13 @@ def claim_seventeen_groups_and_three_of_them_hold_36(n):
     assert sorted(name for group in n.groups for name in group) == sorted(dialects.TABLE)
     assert [len(group) for group in n.groups] == [17, 14, 5, 2, 2, *[1] * 12]
     assert [leader in group for leader, group in zip(("pytorch", "keras", "tf1"), n.groups, strict=False)] == [True] * 3
+
+
+def claim_every_dialect_has_a_picture(n):
+    assert sorted(n.paths) == sorted(name for group in n.same_way for name in group) == sorted(dialects.TABLE)
+    assert all(np.isfinite(path).all() for path in n.paths.values())
+    for a, b, alike in (("pytorch", "torchopt", True), ("keras", "optax", True), ("pytorch", "keras", False)):
+        assert any({a, b} <= {*group} for group in n.same_way) == alike
 
 
 def claim_a_group_is_a_rule(n):

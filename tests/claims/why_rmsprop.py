@@ -5,7 +5,7 @@ import pytest
 
 NUMBERS = (
     *("straight", "turned", "walk", "drift", "cycle", "digits", "changing", "result", "whole"),
-    *("valley", "extended", "sgd"),
+    *("valley", "extended", "sgd", "adam"),
 )
 ADAPTIVE = ("rprop", "Adagrad", "RMSprop")
 ULP = float(np.finfo(np.float32).eps)
@@ -305,3 +305,12 @@ def claim_no_two_of_seven_are_apart_in_test_accuracy(n):
         for b in tested:
             images = sum(p.mean() * (1 - p.mean()) for p in (a, b)) / n.result["test_images"]
             assert abs(a.mean() - b.mean()) < 2 * np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / a.size + images)
+
+
+def claim_adam_is_not_apart_from_rmsprop_with_momentum(n):
+    _, least = least_losses(n)
+    losses = n.adam["loss"]["Adam"][..., -31:].mean(-1).astype(float)
+    assert abs(above(losses[losses.mean(1).argmin()], least["momentum"])) < 3
+    tests = [run["test"][name][run["best"][name]] for run, name in ((n.adam, "Adam"), (n.extended, "momentum"))]
+    images = sum(p.mean() * (1 - p.mean()) / n.result["test_images"] for p in tests)
+    assert abs(tests[0].mean() - tests[1].mean()) < 2 * np.sqrt(sum(p.var(ddof=1) for p in tests) / 8 + images)
