@@ -7,5 +7,6 @@ A notebook runs in its own folder, so ``from experiments import lecture`` works 
 - ``which``: one dialect instead of another, for ``2_which_rmsprop``.
 - ``elsewhere``: a training that another framework began, for ``3_from_other_frameworks``.
 - ``memory`` with ``text``: short states, for ``4_memory_and_scale``.
+- ``papers``: published results, for ``5_what_papers_found``.
 - ``front``: the figure of the README.
 """
