@@ -39,7 +39,7 @@ def sharpness(
     r"""Return the largest eigenvalue of the loss's Hessian, preconditioned by the optimizer's effective learning rates.
 
     .. math::
-      \lambda_{\max}(D^{1/2} H D^{1/2}), \qquad D = \operatorname{diag}(rate_i), \quad H = \nabla^2 loss(params)
+      \lambda_{\max}(D^{1/2} H D^{1/2}), \qquad D = \mathrm{diag}(rate_i), \quad H = \nabla^2 loss(params)
 
     A step along an eigenvector multiplies its error by ``1 − λ``: above 2 the error grows. In full-batch training
     RMSprop settles there: the mean square rises with the oscillation until λ is 2, so that the effective rates follow

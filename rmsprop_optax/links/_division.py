@@ -122,7 +122,7 @@ def scale_by_previous_rms(
     r"""Divide each gradient by the root of the mean square before it; the mean square sees the gradient afterwards.
 
     .. math::
-      u_t &= \operatorname{clip}(g_t / \max(\sqrt{nu_{t-1}}, floor), \pm bound_t), \qquad u_0 = 0 \\
+      u_t &= \mathrm{clip}(g_t / \max(\sqrt{nu_{t-1}}, floor), \pm bound_t), \qquad u_0 = 0 \\
       nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2, \qquad nu_0 = |g_0|^2
 
     It takes the place of :func:`rmsprop_optax.scale_by_rms` in a chain. Numerator and denominator are then independent

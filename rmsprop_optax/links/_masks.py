@@ -16,7 +16,7 @@ def cautious(tx: optax.GradientTransformation) -> optax.GradientTransformationEx
     r"""Leave out the entries of an update that do not descend, and scale the others up to the same mean size.
 
     .. math::
-      m = 1(u \cdot g < 0), \qquad u \leftarrow u \cdot m / \max(\operatorname{mean}(m), 10^{-3})
+      m = 1(u \cdot g < 0), \qquad u \leftarrow u \cdot m / \max(\mathrm{mean}(m), 10^{-3})
 
     The mean is over each array. Buffers keep all entries. Without momentum or a weight decay every entry descends, and
     nothing changes.
@@ -73,7 +73,7 @@ def skip_updates(skip: Number = 0.5, *, key: int | jax.Array = 0) -> optax.Gradi
     r"""Leave out the update of a whole array at random, and scale the others up: unbiased.
 
     .. math::
-      z_b \sim \operatorname{Bernoulli}(1 - skip), \qquad u_b \leftarrow u_b \cdot z_b / (1 - skip)
+      z_b \sim \mathrm{Bernoulli}(1 - skip), \qquad u_b \leftarrow u_b \cdot z_b / (1 - skip)
 
     It is the last link of a chain, so that every mean square and every buffer sees every gradient. See :func:`magma`
     for what was reported.
@@ -150,8 +150,8 @@ def magma(
 
     .. math::
       m_b &= momentum \cdot m_b + (1 - momentum) \cdot g_b \\
-      s_b &= smoothing \cdot s_b + (1 - smoothing) \cdot \operatorname{sigmoid}(\cos(m_b, g_b) / temperature) \\
-      u_b &\leftarrow s_b \cdot z_b \cdot u_b, \qquad z_b \sim \operatorname{Bernoulli}(1 - skip)
+      s_b &= smoothing \cdot s_b + (1 - smoothing) \cdot \mathrm{sigmoid}(\cos(m_b, g_b) / temperature) \\
+      u_b &\leftarrow s_b \cdot z_b \cdot u_b, \qquad z_b \sim \mathrm{Bernoulli}(1 - skip)
 
     A block is an array of the tree. Gradients that agree with their mean give 0.62, so that a step is 0.31 of the
     optimizer's on average, and less in the first 20 steps: raise the learning rate. Leave embeddings and other arrays
