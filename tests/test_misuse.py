@@ -655,6 +655,8 @@ WRITTEN = {
     "effective_rates(TX.init, STATE, PARAMS)": "got <function chain.<locals>.init_fn",
     "effective_rates(rmsprop(lambda t: 0.1), STATE, PARAMS)": "optimizer, got none of its 1/count: call",
     "effective_rates(TX, STATE, OTHER)": "params must be those of the state, got none of b, w: call",
+    "measure.sharpness(rmsprop, STATE, PARAMS, jnp.sum)": "must be an optax.GradientTransformation, got <function",
+    'measure.sharpness(TX, rmsprop(0.1).init({"w": one}), {"w": one}, jnp.sum)': "needs 2 parameters with a mean",
     "effective_rates(TX, STATE, None)": "params must be those of the state, got none of b, w: call",
     'state_shardings(TX, SHARDED, mesh="d")': "must be a jax.sharding.Mesh, got mesh='d': make one with",
     "state_shardings(TX, SHARDED, mesh=jax.devices())": r"jax.sharding.Mesh, got mesh=\[CpuDevice\(id=0\),",
