@@ -26,6 +26,8 @@ def names(pattern: str = "*") -> list[str]:
       >>> names("tf*")
       ['tf1', 'tf_keras_legacy', 'tf', 'tf.train', 'tf.compat.v1', 'tf.keras', 'tf.keras.legacy', 'tfjs']
     """
+    if not isinstance(pattern, str):
+        raise TypeError(f"pattern must be a text with wildcards, got {pattern!r}: names('tf*').")
     shown = [_shown(kind, name) for kind, table in _tables().items() for name in table]
     return [name for name in shown if fnmatch.fnmatchcase(name, pattern.lower())]
 

@@ -1,7 +1,7 @@
 """The formats that a state array is kept in, and the rounding to them."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -97,7 +97,8 @@ def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:
 
     def leaf(path: Any, x: jax.Array, form: Any) -> jax.Array:
         at = f" of {jax.tree_util.keystr(path)}"
-        check(form, signed=signed, at=at)
+        one: Any = repr(form) if isinstance(form, Mapping | list | tuple) else form  # no tree for a leaf
+        check(one, signed=signed, at=at)
         if form is None:
             return x
         if jnp.iscomplexobj(x):
@@ -106,7 +107,13 @@ def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:
 
     if isinstance(storage, PerLeaf):
         choose = storage.choose
-        choices = jax.tree.map_with_path(lambda path, x: choose(jax.tree_util.keystr(path), x), tree)
+        try:
+            choices = jax.tree.map_with_path(lambda path, x: choose(jax.tree_util.keystr(path), x), tree)
+        except TypeError as error:
+            raise TypeError(
+                f"{name} must choose with a function of the path and the leaf, got {choose!r} ({error}): "
+                "storage.PerLeaf(lambda path, leaf: 'uint8')."
+            ) from error
     else:
         try:
             choices = jax.tree.broadcast(storage, tree, is_leaf=_is_none)

@@ -51,6 +51,10 @@ def _widened(tree: Tree, which: Callable[[Any], bool] = lambda x: True) -> Tree:
     """Floating-point and complex arrays, or abstract ones, in float32 or wider; other leaves unchanged."""
 
     def leaf(x: Any) -> Any:
+        if not hasattr(x, "dtype"):
+            raise TypeError(
+                f"parameters and gradients must be arrays, got {x!r:.80}: jnp.asarray makes one of a number."
+            )
         if not (jnp.issubdtype(x.dtype, jnp.inexact) and which(x)):
             return x
         dtype = _numbers.wide(x.dtype)

@@ -1,5 +1,6 @@
 """Where dialects differ: in words, and in numbers on the same stream of gradients."""
 
+import difflib
 import inspect
 from collections.abc import Iterable
 from typing import Any, TypedDict, cast
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 
 from rmsprop_optax._arguments import roles_of
-from rmsprop_optax._numbers import RANGES
+from rmsprop_optax._numbers import RANGES, check, check_flag
 from rmsprop_optax.dialects import TABLE, Dialect
 
 __all__ = ["DECAY", "EPS", "LEARNING_RATE", "MOMENTUM", "WEIGHTS", "movements", "settings", "stream", "words"]
@@ -49,7 +50,7 @@ def words(a: str, b: str) -> list[str]:
       count as a difference.
 
     Raises:
-      KeyError: there is no such dialect.
+      ValueError: there is no such dialect.
 
     Example:
       >>> for sentence in words("tf1", "optax"):
@@ -61,7 +62,7 @@ def words(a: str, b: str) -> list[str]:
     Source:
       :data:`rmsprop_optax.dialects.TABLE` and the signatures of its constructors.
     """
-    one, two = TABLE[a], TABLE[b]
+    one, two = _row(a), _row(b)
     rule = _rule(a, one, b, two)
     parts, options = [], []
     if _kind(one) != _kind(two):
@@ -194,7 +195,21 @@ def stream() -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def without_momentum(names: Iterable[str]) -> list[str]:
     """The dialects that have no momentum, or only a centered one."""
-    return [name for name in names if TABLE[name].buffer != "option"]
+    return [name for name in names if _row(name).buffer != "option"]
+
+
+def _row(name: str) -> Dialect:
+    """A row of the table.
+
+    Raises:
+      ValueError: there is no such dialect.
+    """
+    if not isinstance(name, str) or name not in TABLE:
+        near = difflib.get_close_matches(str(name), TABLE, n=1)
+        raise ValueError(
+            f"names must be of dialects.TABLE, got {name!r}: did you mean {near[0] if near else 'pytorch'}?"
+        )
+    return TABLE[name]
 
 
 def settings(
@@ -212,10 +227,12 @@ def settings(
       Dialect → argument → number.
 
     Raises:
-      KeyError: there is no such dialect.
+      ValueError: there is no such dialect, or ``momentum`` is out of its range.
     """
-    names = list(names)
-    common = (LEARNING_RATE, DECAY, EPS, 0.0 if without_momentum(names) else momentum)
+    names = [names] if isinstance(names, str) or names is None else list(names)
+    check_flag("same", same)
+    share = check("momentum", momentum) or 0.0
+    common = (LEARNING_RATE, DECAY, EPS, 0.0 if without_momentum(names) else share)
 
     def one(name: str) -> dict[str, float | None]:
         row = TABLE[name]
@@ -242,8 +259,7 @@ def movements(names: Iterable[str], *, same: bool = True, momentum: float = MOME
       every step, float64[200].
 
     Raises:
-      KeyError: there is no such dialect.
-      ValueError: ``momentum`` is out of its range.
+      ValueError: there is no such dialect, or ``momentum`` is out of its range.
 
     Example:
       >>> first, *_ = movements(["tf1"], momentum=0.0)

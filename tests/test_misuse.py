@@ -19,10 +19,12 @@ import rmsprop_optax
 from rmsprop_optax import (  # noqa: F401 (names in the calls of WRITTEN)
     create,
     dialects,
+    differences,
     experimental,
     float32_updates,
     interop,
     measure,
+    names,
     nesterov_eval_params,
     plan,
     plots,
@@ -38,6 +40,7 @@ from rmsprop_optax import (  # noqa: F401 (names in the calls of WRITTEN)
     with_storage,
 )
 from rmsprop_optax.cli import main
+from rmsprop_optax.demo import scale  # noqa: F401
 from rmsprop_optax.interop import Slots, bitsandbytes, convert, keras, layers, layout, pytorch, tensorflow  # noqa: F401
 from rmsprop_optax.measure import effective_rates, measured, report, scalars  # noqa: F401
 from rmsprop_optax.sharding import divided, state_shardings  # noqa: F401
@@ -814,7 +817,7 @@ WRITTEN = {
     'keras.read({"0": 1, "2": 2}, ["w"], config={})': "the keys 0 to 1, got none at 1: pass optimizer.variables, or",
     'keras.read(KERAS | {"0": np.float32(3)}, ["w"], config={})': r"least 0, got float32 with shape \(\): pass all",
     'keras.optimizer({"learning_rate": 0.1, "rho": 1.5})': r"be in \[0, 1\), got rho=1.5: it is the weight of the old",
-    'keras.write(KERAS, AFTER, ["w"], config={})': "the optimizer of Keras, got a momentum that it has no variables",
+    'keras.write(KERAS, AFTER._replace(lr_in_momentum=True), ["w"], config={})': "got a momentum that it has no",
     "pytorch.load(__file__)": "test_misuse.py (needs the package torch|must be a whole file of torch.save)",
     'convert.save(".", None)': "exists: choose another folder, or replace it with overwrite=True",
     'convert.restore("none", TX, PARAMS)': "none must be a whole checkpoint of rmsprop-optax convert, got",
@@ -923,6 +926,45 @@ WRITTEN = {
     "plan.transformer(-1)": "parameters must be 1e5 to 1e14, got -1; for another model give its shapes.",
     'plan.arrays_of({"w": "x"})': r"must be shapes in dicts and lists, got 'x' at \['w'\].",
     "plan.arrays_of({})": r"must hold a shape such as \[768, 3072\], got none.",
+    'rmsprop(0.1, storage=storage.PerLeaf("uint8")).init(PARAMS)': r"the path and the leaf, got 'uint8' \('str' object",
+    'rmsprop(0.1, storage=storage.PerLeaf(lambda path: "uint8")).init(PARAMS)': "the path and the leaf, got <function",
+    'rmsprop(0.1, storage=storage.PerLeaf(lambda path, leaf: ["uint8"])).init(PARAMS)': (
+        r"or a storage.PerLeaf, got storage of \['b'\]=.\['uint8'\]."
+    ),
+    "float32_updates(TX).init(1.0)": "must be arrays, got 1.0: jnp.asarray makes one of a number.",
+    'with_remainder(TX).init({"w": "ones"})': "must be arrays, got 'ones': jnp.asarray makes one of a number.",
+    "names(3)": r"a text with wildcards, got 3: names\('tf\*'\).",
+    'differences.words("pytorch", "kears")': r"be of dialects.TABLE, got 'kears': did you mean keras\?",
+    'differences.words("pytorch", 3)': r"be of dialects.TABLE, got 3: did you mean pytorch\?",
+    'differences.settings(["pytroch"])': r"be of dialects.TABLE, got 'pytroch': did you mean pytorch\?",
+    'differences.settings("pytroch")': r"be of dialects.TABLE, got 'pytroch': did you mean pytorch\?",
+    "differences.settings(None)": r"be of dialects.TABLE, got None: did you mean sonnet\?",
+    'differences.settings(["pytorch"], momentum=2.0)': r"must be in \[0, 1\), got momentum=2.0: it is the weight of",
+    'differences.settings(["pytorch"], momentum="0.9")': "must be a number, got momentum='0.9': it is the weight of",
+    'differences.settings(["pytorch"], same="no")': "must be True or False, got same='no'.",
+    'differences.movements(["torch"])': r"be of dialects.TABLE, got 'torch': did you mean torch7\?",
+    'differences.movements(["pytorch"], momentum=-1)': r"must be in \[0, 1\), got momentum=-1: it is the weight of the",
+    "plan.topology_of(16)": "topology 16: must begin with a chip, v4, v5e, v5p, v6e, tpu7x, as in v5e:4x4 or",
+    'plan.transformer("1B")': "must be 1e5 to 1e14, got 1B; for another model give its shapes.",
+    'layers.converter([("fc", layers.linear)])': r"texts but the function, got \[\('fc', <function linear",
+    'layers.converter({"fc": layers.linear})': r"texts but the function, got \{'fc': <function linear",
+    'layers.converter({0: ("fc", layers.linear)})': r"texts but the function, got \{0: \('fc', <function linear",
+    'layers.converter({"a": ("fc", "linear")})': r"texts but the function, got \{'a': \('fc', 'linear'\)\}: as in",
+    'layers.converter({"a": ("fc", layers.linear)})([W])': r"from names to arrays, got \[array\(\[\[1., 1., 1., 1.\],",
+    'layers.prefixed({"fc.weight": W}, 0)': r"be a name or a pattern, got 0: as in 'layer1.0' or 'lstm.\*_l0'.",
+    'layers.prefixed([W], "fc")': r"from names to arrays, got \[array\(\[\[1., 1., 1., 1.\],",
+    'keras.write(KERAS, {"mean_square": TWO}, ["w"], config={})': r"True, False or None, got \{'mean_square': \{'a':",
+    'keras.write(KERAS, Slots({"w": -np.ones(2)}, count=3), ["w"], config={})': (
+        "an optimizer can have, got a mean_square of w with"
+    ),
+    'keras.write(KERAS, Slots({"w": np.full(2, np.nan)}, count=3), ["w"], config={})': (
+        "an optimizer can have, got a mean_square of w with"
+    ),
+    'keras.write(KERAS, Slots({"w": np.ones(2)}, count=2.5), ["w"], config={})': (
+        "from 0 to 2147483647, got 2.5: set it with"
+    ),
+    "scale.make_mesh(3)": "divide the 8 devices, got 3: choose another number.",
+    'scale.make_mesh("2")': "divide the 8 devices, got '2': choose another number.",
 }
 # A word for the learning rate that is another framework's, and a rate that is negative.
 OF_EACH_DIALECT = {
@@ -967,7 +1009,7 @@ def test_misuse_is_told(call, error, message):
 
 def test_every_public_function_is_in_the_table():
     assert len(TABLE) >= 300
-    modules = (rmsprop_optax, measure, plots, recipes, scaling, sharding, interop, interop.optax, pytorch)
+    modules = (rmsprop_optax, differences, measure, plots, recipes, scaling, sharding, interop, interop.optax, pytorch)
     modules += (bitsandbytes, tensorflow, keras, layers, layout)
     text = Path(__file__).read_text()
     missing = [

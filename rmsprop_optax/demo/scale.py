@@ -29,6 +29,10 @@ AXES = ("replica", "fsdp")
 
 def make_mesh(replica: int = 1) -> Mesh:
     """Return a mesh of all devices of all processes. Parts of one parameter are on neighbours, with fast links."""
+    if type(replica) is not int or replica < 1 or jax.device_count() % replica:
+        raise ValueError(
+            f"replica must divide the {jax.device_count()} devices, got {replica!r}: choose another number."
+        )
     return jax.make_mesh((replica, jax.device_count() // replica), AXES, axis_types=(AxisType.Auto,) * 2)
 
 

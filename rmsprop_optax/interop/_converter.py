@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from rmsprop_optax._types import Tree
+from rmsprop_optax.interop._pytorch_file import to_numpy
 
 Array: TypeAlias = jax.Array | np.ndarray
 Arrays: TypeAlias = Mapping[str, Array]
@@ -37,9 +38,15 @@ def converter(table: Mapping[str, str | tuple[str, Layer]]) -> Callable[[Arrays]
       >>> tree["scale"], list(tree), list(tree["Block_1"]), tree["Block_1"]["Dense_0"]["kernel"].shape
       (array([1.]), ['scale', 'Block_0', 'Block_1'], ['Dense_0', 'LayerNorm_0'], (3, 2))
     """
+    if not isinstance(table, Mapping) or not all(map(_is_row, table.items())):
+        raise TypeError(
+            "table must have rows place: (name, function) or place: name, all texts but the function, got "
+            f"{table!r:.80}: as in {{'Dense_0': ('fc', linear)}}."
+        )
     rows = [(place, row, None) if isinstance(row, str) else (place, *row) for place, row in table.items()]
 
     def convert(arrays: Arrays) -> dict[str | int, Any]:
+        arrays = {name: to_numpy(a) if hasattr(a, "detach") else a for name, a in _mapping(arrays).items()}
         found = [_within(arrays, name) if layer else {n: n for n in arrays if n == name} for _, name, layer in rows]
         absent = [name for (_, name, _), names in zip(rows, found, strict=True) if not names]
         taken = {name for names in found for name in names}
@@ -77,7 +84,21 @@ def prefixed(arrays: Arrays, layer: str) -> dict[str, Array]:
       >>> prefixed(arrays, "fc"), prefixed(arrays, "rnn.*_l0")
       ({'weight': 1, 'bias': 2}, {'bias_hh': 4})
     """
-    return {short: arrays[name] for name, short in _within(arrays, layer).items()}
+    if not isinstance(layer, str):
+        raise TypeError(f"layer must be a name or a pattern, got {layer!r}: as in 'layer1.0' or 'lstm.*_l0'.")
+    return {short: arrays[name] for name, short in _within(_mapping(arrays), layer).items()}
+
+
+def _is_row(row: tuple[Any, Any]) -> bool:
+    place, layer = row
+    name, function = layer if isinstance(layer, tuple) and len(layer) == 2 else (layer, str)
+    return isinstance(place, str) and isinstance(name, str) and callable(function)
+
+
+def _mapping(arrays: Any) -> Arrays:
+    if not isinstance(arrays, Mapping):
+        raise TypeError(f"arrays must be a mapping from names to arrays, got {arrays!r:.80}: pass a state_dict.")
+    return arrays
 
 
 def _within(arrays: Arrays, layer: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from rmsprop_optax.interop import layout
 from rmsprop_optax.interop._keras_config import call, optimizer
 from rmsprop_optax.interop._keras_file import load, save
 from rmsprop_optax.interop._keras_variables import KINDS, is_file, understood
+from rmsprop_optax.interop._plausible import cast, count_of
 from rmsprop_optax.interop._shared import check_fit
 from rmsprop_optax.interop.slots import Slots, rescaled
 
@@ -114,15 +115,16 @@ def write(
       keras-team/keras 3.15.1: keras/src/optimizers/rmsprop.py, keras/src/optimizers/base_optimizer.py; tf_keras 2.21.0:
       tf_keras/src/optimizers/rmsprop.py, tf_keras/src/optimizers/legacy/rmsprop.py.
     """
+    momentum = rescaled(slots, True, learning_rate)
     arrays, found = understood(like, names, config)
     trees = {slot: tree for slot in dict.fromkeys(KINDS.values()) if (tree := getattr(slots, slot)) is not None}
     check_fit("Keras", trees, found.slots, needs_count=slots.count is None)
-    trees["momentum"] = rescaled(slots, True, learning_rate)
+    trees["momentum"] = momentum
     new = list(arrays)
-    new[found.iteration] = np.asarray(slots.count * found.every)
+    new[found.iteration] = np.asarray(count_of(slots.count) * found.every)
     shapes = {name: arrays[i].shape for name, i in zip(found.names, found.slots["mean_square"], strict=True)}
     for slot, positions in found.slots.items():
-        for i, array in zip(positions, layout.backward(trees[slot], shapes, convert).values(), strict=True):
-            new[i] = array
+        for i, (name, array) in zip(positions, layout.backward(trees[slot], shapes, convert).items(), strict=True):
+            new[i] = cast(slot, name, array, arrays[i].dtype)
     variables = {str(i): x.astype(old.dtype, copy=False) for i, (x, old) in enumerate(zip(new, arrays, strict=True))}
     return {**like, "optimizer": variables} if isinstance(like, Mapping) and is_file(like) else variables

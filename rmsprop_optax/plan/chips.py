@@ -90,7 +90,8 @@ def topology_of(name: str) -> Topology:
       >>> topology_of("v5p:2x2x4").chips, topology_of("v5litepod-16").name, topology_of("v5p-32").name
       (16, 'v5e:4x4', 'v5p:2x2x4')
     """
-    kind, mark, rest = name.strip().lower().partition(":" if ":" in name else "-")
+    text = str(name).strip().lower()
+    kind, mark, rest = text.partition(":" if ":" in text else "-")
     kind = ALIASES.get(kind, kind)
     if kind not in CHIPS:
         near = difflib.get_close_matches(kind, [*CHIPS, *ALIASES], n=2)

@@ -26,6 +26,7 @@ def parse_count(text: str) -> float:
       (1300000000.0, 350000000.0, 125000.0, 1300000000.0)
     """
     units = {letter.lower(): size for letter, size in UNITS.items()}
+    text = str(text)
     number, unit = text.strip(), 1.0
     if number[-1:].lower() in units:
         number, unit = number[:-1], units[number[-1].lower()]
@@ -66,8 +67,9 @@ def transformer(parameters: float, parts: int = 1) -> Counter[Shape]:
       >>> transformer(1.3e9)[2304, 6912]
       19
     """
-    if not 1e5 <= parameters <= 1e14:
-        raise ValueError(f"parameters must be 1e5 to 1e14, got {parameters:g}; for another model give its shapes.")
+    text = parameters if isinstance(parameters, str) else f"{parameters:g}"
+    if isinstance(parameters, str) or not 1e5 <= parameters <= 1e14:
+        raise ValueError(f"parameters must be 1e5 to 1e14, got {text}; for another model give its shapes.")
     if parameters >= 1e6:
         width, least, most = (128 * parameters / 12) ** (1 / 3), 256, 2.0
     else:  # one layer, which the width has to fit more closely
