@@ -58,7 +58,7 @@ BY_HAND = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "storage", "options", "state", "least"), BY_HAND, ids=str)
+@pytest.mark.parametrize(("dtype", "storage", "options", "state", "least"), BY_HAND, ids=range(len(BY_HAND)))
 def test_bytes_by_hand(dtype, storage, options, state, least):
     row = rows(plan.arrays(ARRAYS, dtype=dtype), "v5e:4x4", storage, **options)[storage, False]
     assert row["state_per_parameter"] == state
