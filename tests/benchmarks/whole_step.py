@@ -6,6 +6,7 @@ Bytes a parameter that a compiled step reads from a chip's memory and writes the
 update, activations included. The models are in `rmsprop_optax/demo/steps.py`; `rmsprop-optax plan --step mlp --topology
 v5e-16` prints one of them. On 16 chips the batch is divided and the parameters are whole; ZeRO-1 divides the state. The
 states of optax have the parameters' dtype. Nothing was executed: these are programs of the TPUs' own compiler.
+Empty cells were not compiled yet.
 
 On one chip of v4 and v5e an optimizer moves its state, read and written, and nothing else. On 16 the summed gradient
 passes the memory too. The small models fit a chip's own memory, which keeps weights, gradients and copies between the
