@@ -425,6 +425,24 @@ def test_killed_between_the_old_one_and_the_new_one(moment, checkpoint, monkeypa
     assert sorted(path.name for path in checkpoint.iterdir()) == ["layout.py", "out", "run.safetensors"]
 
 
+def test_killed_as_it_removes_the_old_one(checkpoint, monkeypatch):
+    assert convert(checkpoint) == 0
+    unlink, left = Path.unlink, []
+
+    def until(path):
+        if left:
+            raise KeyboardInterrupt
+        left.append(unlink(path))
+
+    monkeypatch.setattr(Path, "unlink", until)
+    assert convert(checkpoint, "--overwrite") == 130
+    monkeypatch.undo()
+    assert (checkpoint / ".out.old").exists()
+    assert convert(checkpoint, "--overwrite") == 0
+    assert whole(checkpoint)
+    assert sorted(path.name for path in checkpoint.iterdir()) == ["layout.py", "out", "run.safetensors"]
+
+
 # Broken files
 
 

@@ -18,7 +18,7 @@ parameters, optimizer state and step as an Orbax checkpoint. No code in the file
 runs."""
 _EXAMPLES = """examples:
   %(prog)s run.pt --to converted/ --layout my_layout.py:to_flax
-  %(prog)s run.keras --to converted/ --learning-rate my_schedule.py:rate
+  %(prog)s run.keras --to converted/ --learning-rate rates.py:rate
 
 my_layout.py has a function that makes the tree of parameters:
   def to_flax(arrays):  # {name: array}

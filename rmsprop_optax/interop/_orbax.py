@@ -25,6 +25,7 @@ from rmsprop_optax._types import Tree
 T = TypeVar("T")
 
 _AUTHOR = "rmsprop-optax convert"
+_MARK = "_CHECKPOINT_METADATA"
 _BLOCK = 1 << 20
 
 
@@ -152,7 +153,7 @@ def save(path: Path, tree: Tree) -> None:
             raise FileExistsError(f"{path} also holds {some(foreign)}, which would be lost: choose another folder.")
         os.replace(path, old)
     os.replace(new, path)
-    shutil.rmtree(old, ignore_errors=True)
+    _discard(old)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -189,7 +190,7 @@ def _is_ours(path: Path) -> bool:
     if not path.is_dir():
         return False
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        return bool(json.loads((path / "_CHECKPOINT_METADATA").read_text())["custom_metadata"]["written_by"] == _AUTHOR)
+        return bool(json.loads((path / _MARK).read_text())["custom_metadata"]["written_by"] == _AUTHOR)
     return not any(path.iterdir())
 
 
@@ -204,6 +205,15 @@ def _settled(path: str | os.PathLike[str]) -> Path:
     new, old = _beside(path)
     if not path.exists() and _is_ours(new) and _is_ours(old):
         os.replace(new, path)
-    if path.exists() and _is_ours(old):
-        shutil.rmtree(old)
+    if path.exists():
+        _discard(old)
     return path
+
+
+def _discard(path: Path) -> None:
+    """Remove a checkpoint, its mark last: if the process is killed, the rest of it is still ours."""
+    if _is_ours(path):
+        for each in path.iterdir():
+            if each.name != _MARK:
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        shutil.rmtree(path)
