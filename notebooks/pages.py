@@ -48,7 +48,7 @@ MODULES = (
     "rmsprop_optax",
     *(
         f"rmsprop_optax.{name}"
-        for name in ("dialects", "recipes", "storage", "sharding", "measure", "plots", "scaling")
+        for name in ("dialects", "recipes", "links", "storage", "sharding", "measure", "plots", "scaling")
     ),
     "rmsprop_optax.interop",
     *(f"rmsprop_optax.interop.{n}" for n in ("convert", "pytorch", "keras", "tensorflow", "bitsandbytes", "optax")),

@@ -1,4 +1,4 @@
-"""Convert epsilons and thresholds: to gradients of another size, or to the other side of the square root."""
+"""Convert options: to gradients of another size, to another batch size, or to the other side of the square root."""
 
 import math
 import sys
@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from rmsprop_optax import _numbers
+from rmsprop_optax._batch_size import to_batch_size
 
-__all__ = ["Nearest", "eps_inside_sqrt", "eps_outside_sqrt", "mean_to_sum", "rescaled", "sum_to_mean"]
+__all__ = ["Nearest", "eps_inside_sqrt", "eps_outside_sqrt", "mean_to_sum", "rescaled", "sum_to_mean", "to_batch_size"]
 
 # Below the first, XLA on CPUs and TPUs computes with 0; above the second, float32 is infinite.
 _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmsprop_optax import rmsprop
-from rmsprop_optax._batch_size import to_batch_size
+from rmsprop_optax.scaling import to_batch_size
 
 SETTING = {"learning_rate": 0.01, "decay": 0.99, "eps": 0.04, "floor": 0.2, "initial_scale": 1.0, "clip": 2.0}
 

@@ -179,6 +179,11 @@ ERRORS = {
     "scaling --sum-to-mean 1000000 --eps 1e-30": ["eps=1e-30", "too small"],
     "scaling --mean-to-sum 1000000 --eps 1e300": ["eps=1e+300", "too large"],
     "scaling --mean-to-sum 2 --clip -1": ["clip=-1.0"],
+    "scaling --mean-to-sum 2 --decay 0.9": ["--decay does not change", "drop it"],
+    "scaling --batch-size 8 16 --l2 0.1": ["--l2 does not change", "drop it"],
+    "scaling --batch-size 8 16": ["nothing to convert", "--learning-rate"],
+    "scaling --batch-size 8 800 --decay 0.9": ["decay", "at most 10 times"],
+    "scaling --batch-size 8 16 --weight-decay 0.1": ["weight_decay", "learning_rate"],
     "plan --param 1e9 --topology v5e:4x4": ["--param", "did you mean --params?"],
     "plan --params 1.3G --topology v5e:4x4": ["1.3G", "Did you mean 1.3B?"],
     "convert run.pt": ["--to"],
@@ -361,6 +366,16 @@ def test_the_epsilon_for_the_other_side(capsys):
         f"√(nu + 0.001) is nearest to √nu + {eps:.5g}.\nThe two differ by a factor of at most 1 for √nu from 1 to 1.\n"
     )
     assert "usual" not in output(capsys, "scaling --to-outside --eps 0")
+
+
+def test_options_for_another_batch_size(capsys):
+    out = output(capsys, "scaling --batch-size 4096 1024 --learning-rate 0.256 --decay 0.9 --momentum 0.9 --eps 1e-3")
+    assert [line.split()[::3] for line in out.splitlines()] == [
+        ["eps", "0.004"],
+        ["learning_rate", "0.032"],
+        ["decay", "0.975"],
+        ["momentum", "0.975"],
+    ]
 
 
 def test_options_between_sum_and_mean(capsys):

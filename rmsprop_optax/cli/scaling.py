@@ -1,4 +1,4 @@
-"""``scaling``: options for the other side of the square root, and for a loss of another scale."""
+"""``scaling``: options for the other side of the square root, for another loss, or for another batch size."""
 
 import argparse
 import math
@@ -7,12 +7,14 @@ from rmsprop_optax import scaling
 from rmsprop_optax._columns import aligned
 from rmsprop_optax.cli._parser import UsageError, usage_errors, whole
 
-HELP = "convert epsilon to the other side of the root, and options between the sum and the mean of a loss"
+HELP = "convert epsilon to the other side of the root, and options to another loss or batch size"
 _DESCRIPTION = """Convert options of RMSprop, in the words of optax.
 
 --to-outside and --to-inside print the nearest epsilon on the other side of the
 square root, and the largest ratio of the two denominators. --sum-to-mean and
---mean-to-sum print the options that give the same steps for the other loss."""
+--mean-to-sum print the options that give the same steps for the other loss.
+--batch-size prints the options for another batch size by the square-root rule:
+the loss over examples seen follows the same curve."""
 _EXAMPLES = """examples:
   %(prog)s --to-outside --eps 1e-3
       the epsilon for PyTorch that is nearest to TensorFlow's 0.001
@@ -22,7 +24,9 @@ _EXAMPLES = """examples:
   %(prog)s --sum-to-mean 32 --eps 0.01 --clip 1
       the options for a mean of 32 terms, given those for their sum
   %(prog)s --mean-to-sum 32 --eps 1e-8 --no-eps-in-sqrt
-      the epsilon of PyTorch for a sum of 32 terms, given the one for their mean"""
+      the epsilon of PyTorch for a sum of 32 terms, given the one for their mean
+  %(prog)s --batch-size 4096 1024 --learning-rate 0.2
+      the rate for batches of 1024, given the one for 4096"""
 
 _OPTIONS = {
     "eps": "epsilon",
@@ -30,6 +34,12 @@ _OPTIONS = {
     "initial_scale": "first mean square: 1 in TensorFlow 1",
     "clip": "largest norm or absolute value of a gradient",
     "l2": "factor of the L2 penalty",
+}
+_OF_BATCH_SIZE = {
+    "learning_rate": "learning rate",
+    "decay": "weight of the old mean square",
+    "momentum": "weight of the old buffer",
+    "weight_decay": "factor of decoupled weight decay, with --learning-rate",
 }
 
 
@@ -49,13 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     conversions.add_argument(
         "--mean-to-sum", type=whole(1), metavar="N", help="from a loss that is a mean of N terms to their sum"
     )
-    options = parser.add_argument_group("options to convert")
-    for name, text in _OPTIONS.items():
-        options.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="NUMBER", help=text)
+    conversions.add_argument(
+        "--batch-size", nargs=2, type=whole(1), metavar=("OLD", "NEW"), help="from one batch size to another"
+    )
+    for title, names in (("options to convert", _OPTIONS), ("options for --batch-size alone", _OF_BATCH_SIZE)):
+        options = parser.add_argument_group(title)
+        for name, text in names.items():
+            options.add_argument(_option(name), type=float, metavar="NUMBER", help=text)
     parser.add_argument(
         "--eps-in-sqrt",
         action=argparse.BooleanOptionalAction,
-        help="the side of --eps for --sum-to-mean and --mean-to-sum: inside the square root (the default), or outside",
+        help="the side of --eps for the other conversions: inside the square root (the default), or outside",
     )
     parser.add_argument(
         "--range",
@@ -72,9 +86,14 @@ def run(args: argparse.Namespace) -> None:
     Raises:
       UsageError: an option does not belong to the conversion, or is out of its range.
     """
-    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    names = (*_OPTIONS, *_OF_BATCH_SIZE)
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     with usage_errors(TypeError, ValueError):
         print(_other_side(args, given) if args.to_outside or args.to_inside else _other_loss(args, given))
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _other_side(args: argparse.Namespace, given: dict[str, float]) -> str:
@@ -97,11 +116,19 @@ def _other_side(args: argparse.Namespace, given: dict[str, float]) -> str:
 
 
 def _other_loss(args: argparse.Namespace, given: dict[str, float]) -> str:
+    rest = {name for name in _OPTIONS if name != "l2"} | {*_OF_BATCH_SIZE} if args.batch_size else {*_OPTIONS}
+    if wrong := [name for name in given if name not in rest]:
+        raise UsageError(f"{_option(wrong[0])} does not change in this conversion: drop it")
     if not given:
-        words = ", ".join(f"--{name.replace('_', '-')}" for name in _OPTIONS)
+        words = ", ".join(_option(name) for name in (*_OPTIONS, *_OF_BATCH_SIZE) if name in rest)
         raise UsageError(f"nothing to convert: give one or more of {words}")
     if args.range:
         raise UsageError("--range belongs to --to-outside and --to-inside: drop it")
-    convert = scaling.sum_to_mean if args.sum_to_mean else scaling.mean_to_sum
-    new = convert(args.sum_to_mean or args.mean_to_sum, eps_in_sqrt=args.eps_in_sqrt is not False, **given)
+    inside = args.eps_in_sqrt is not False
+    if args.batch_size:
+        old_size, new_size = args.batch_size
+        new = scaling.to_batch_size(old_size, new_size, eps_in_sqrt=inside, **given)
+    else:
+        convert = scaling.sum_to_mean if args.sum_to_mean else scaling.mean_to_sum
+        new = convert(args.sum_to_mean or args.mean_to_sum, eps_in_sqrt=inside, **given)
     return aligned([(name, f"{value:.7g}", "→", f"{new[name]:.7g}") for name, value in given.items()])
