@@ -29,6 +29,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+import rmsprop_optax
 from rmsprop_optax import dialects, plots, recipes
 
 ROOT = Path(__file__).parents[1]
@@ -46,14 +47,8 @@ SHOWN = {
 }
 MODULES = (
     "rmsprop_optax",
-    *(
-        f"rmsprop_optax.{name}"
-        for name in ("dialects", "recipes", "links", "storage", "sharding", "measure", "plots", "scaling")
-    ),
-    "rmsprop_optax.interop",
-    *(f"rmsprop_optax.interop.{n}" for n in ("convert", "pytorch", "keras", "tensorflow", "bitsandbytes", "optax")),
-    *(f"rmsprop_optax.interop.{n}" for n in ("layers", "layout")),
-    *(f"rmsprop_optax.{name}" for name in ("differences", "plan", "experimental")),
+    *(f"rmsprop_optax.{n}" for n in rmsprop_optax.__all__ if isinstance(getattr(rmsprop_optax, n), types.ModuleType)),
+    *(f"rmsprop_optax.interop.{file.stem}" for file in sorted(ROOT.glob("rmsprop_optax/interop/[a-z]*.py"))),
 )
 
 
@@ -132,7 +127,7 @@ def reference(match: re.Match[str]) -> str:
     kind, target = match[1], match[2].lstrip("~")
     name = target.removeprefix("rmsprop_optax.") if kind == "mod" else target.rpartition(".")[2]
     if target in MODULES:
-        return f"[`{name}`][{target}]"
+        return f'<a href="../{api(target).removesuffix(".md")}.html"><code>{name}</code></a>'  # all are one folder down
     return f"[`{name}`][{PLACES[target]}]" if target in PLACES else f"`{target}`"
 
 
