@@ -122,16 +122,17 @@ for _place in PLACES.copy().values():  # where an object is defined → where it
     PLACES.setdefault(f"{getattr(_object, '__module__', '')}.{getattr(_object, '__name__', '')}", _place)
 
 
-def reference(match: re.Match[str]) -> str:
-    """A role of Sphinx as a link, if the site shows its object."""
+def reference(match: re.Match[str], module: str) -> str:
+    """A role of Sphinx as a link, if the site shows its object; names of the same module come first."""
     kind, target = match[1], match[2].lstrip("~")
+    target = f"{module}.{target}" if f"{module}.{target}" in PLACES else target
     name = target.removeprefix("rmsprop_optax.") if kind == "mod" else target.rpartition(".")[2]
     if target in MODULES:
         return f'<a href="../{api(target).removesuffix(".md")}.html"><code>{name}</code></a>'  # all are one folder down
     return f"[`{name}`][{PLACES[target]}]" if target in PLACES else f"`{target}`"
 
 
-def markdown(docstring: str) -> str:
+def markdown(docstring: str, module: str) -> str:
     """A docstring's equations, roles, tables and blocks of code as Markdown."""
     lines, made, i = docstring.split("\n"), [], 0
     while i < len(lines):
@@ -159,7 +160,7 @@ def markdown(docstring: str) -> str:
         i += 1
     text = re.sub(r"(?<!`)``(?!`)", "`", "\n".join(made))
     text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE)  # griffe's word
-    return re.sub(r":(\w+):`([^`]+)`", reference, text)
+    return re.sub(r":(\w+):`([^`]+)`", lambda match: reference(match, module), text)
 
 
 def grid(lines: list[str]) -> list[str]:
@@ -181,7 +182,11 @@ class Docstrings(griffe.Extension):
         """Rewrite a docstring."""
         del loader, kwargs
         if obj.docstring and obj.path.startswith("rmsprop_optax"):
-            obj.docstring.value = markdown(obj.docstring.value)
+            text = markdown(obj.docstring.value, obj.module.path)
+            if isinstance(obj, griffe.Function) and obj.returns is not None:
+                # Without a type before it, griffe takes the words before the first colon for one.
+                text = re.sub(r"^Returns:\n +", lambda match: f"{match[0]}{obj.returns}: ", text, flags=re.MULTILINE)
+            obj.docstring.value = text
 
 
 # Pages
@@ -336,7 +341,7 @@ def api_pages() -> dict[str, str | bytes]:
     for module, names in PUBLIC.items():
         loaded = importlib.import_module(module)
         title = f"---\ntitle: {module.removeprefix('rmsprop_optax.')}\n---\n\n"
-        parts = [f"{title}# {module} {{ #{module} }}", markdown(inspect.getdoc(loaded) or "")]
+        parts = [f"{title}# {module} {{ #{module} }}", markdown(inspect.getdoc(loaded) or "", module)]
         for name in names:
             of, place = getattr(loaded, name), f"{module}.{name}"
             if place in elsewhere:
