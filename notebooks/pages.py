@@ -59,8 +59,14 @@ def words(tex: str) -> str:
     r"""Names of several letters as text: ``learning\_rate`` is one name and not a product of letters."""
     kept = r"\\(?:text|begin|end|quad|qquad|mathrm)\{[^}]*\}|\\[A-Za-z]+"
     return re.sub(
-        rf"({kept})|((?:[A-Za-z]|\\_){{2,}})", lambda m: m[1] or rf"\text{{{m[2].replace(chr(92) + '_', '_')}}}", tex
+        rf"({kept})|((?:[A-Za-z]|\\_){{2,}}(?: [A-Za-z]{{2,}})*)",
+        lambda m: m[1] or rf"\text{{{m[2].replace(chr(92) + '_', '_')}}}",
+        tex,
     )
+
+
+def plain(command: str) -> str:
+    return command.replace(r"\_", "_")
 
 
 def equation(tex: str) -> str:
@@ -75,6 +81,44 @@ def equation(tex: str) -> str:
     kind = "aligned" if columns > 1 else "lines"
     table = f'<mtable class="{kind}">{rows}</mtable>'
     return f'<div class="equation" data-search-exclude><math display="block">{table}</math></div>'
+
+
+def of_text(block: str) -> str | None:
+    """An equation as docstrings of dialects write it, ``v_t = a · v_{t-1} + √nu_t``, in TeX; ``None`` if it is code."""
+    made = []
+    for line in block.splitlines():
+        tex = re.sub(r" {2,}", r" \\qquad ", line.strip())
+        for sign, command in (("√", r"\sqrt"), ("^(", "^")):
+            while sign in tex:
+                before, _, after = tex.partition(sign)
+                after = sign[1:] + after
+                name = re.match(r"[A-Za-z]\w*(?:_\{[^}]*\})?|\d+", after)
+                depths = np.cumsum([(c == "(") - (c == ")") for c in after])
+                end = name.end() if name else int(np.argmax(depths == 0)) + 1
+                of = name[0] if name else after[1 : end - 1]
+                tex = f"{before}{command}{{{of}}}{after[end:]}"
+        tex = re.sub(r"\d+e-\d+", r"\\text{\g<0>}", tex)
+        tex = re.sub(r"[A-Za-z]+(?:_[A-Za-z]{2,})+", lambda name: name[0].replace("_", r"\_"), tex)
+        tex = re.sub(r"(?<![\\A-Za-z])(max|min)\(", r"\\\1(", tex)
+        for sign, command in SIGNS.items():
+            tex = tex.replace(sign, command)
+        made.append(
+            re.sub(r" (=|\\leftarrow) ", r" &\1 ", tex, count=1) if "=" in tex or "arrow" in tex else f"& {tex}"
+        )
+    tex = r" \\ ".join(made)
+    return None if re.search(r"[^\x00-\x7f]|[\[\]\"']|def |import ", tex) or "&" not in tex else tex
+
+
+SIGNS = {
+    "·": r"\cdot ",
+    "←": r"\leftarrow ",
+    "±": r"\pm ",
+    "²": "^2",
+    "−": "-",
+    "≥": r"\ge ",
+    "≤": r"\le ",
+    "∞": r"\infty ",
+}
 
 
 def inner(tex: str) -> str:
@@ -114,11 +158,16 @@ def public() -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _named(place: str) -> Any:
+    module, _, name = place.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
 PUBLIC = public()
 PLACES = {f"{module}.{name}": f"{module}.{name}" for module, names in PUBLIC.items() for name in names}
 PLACES |= {place.rpartition(".")[2]: place for place in reversed(PLACES)} | PLACES
 for _place in PLACES.copy().values():  # where an object is defined → where it is shown
-    _object = getattr(importlib.import_module(_place.rpartition(".")[0]), _place.rpartition(".")[2])
+    _object = _named(_place)
     PLACES.setdefault(f"{getattr(_object, '__module__', '')}.{getattr(_object, '__name__', '')}", _place)
 
 
@@ -146,6 +195,8 @@ def markdown(docstring: str, module: str) -> str:
             pad = " " * indent
             if line.strip() == ".. math::":
                 made += ["", pad + equation(block), ""]
+            elif ".dialects" in module and (tex := of_text(block)):
+                made += [re.sub(r"::$", ":", line.rstrip()), "", pad + equation(tex), ""]
             else:
                 shown = ["", "```python", *block.split("\n"), "```", ""]
                 made += [line.rstrip()[:-1], *(pad + text for text in shown)]
@@ -182,7 +233,9 @@ class Docstrings(griffe.Extension):
         """Rewrite a docstring."""
         del loader, kwargs
         if obj.docstring and obj.path.startswith("rmsprop_optax"):
-            text = markdown(obj.docstring.value, obj.module.path)
+            place = PLACES.get(obj.path)  # a decorator may complete a docstring, which the source does not show
+            shown = inspect.getdoc(_named(place)) if place and isinstance(obj, griffe.Function) else None
+            text = markdown(shown or obj.docstring.value, obj.module.path)
             if isinstance(obj, griffe.Function) and obj.returns is not None:
                 # Without a type before it, griffe takes the words before the first colon for one.
                 text = re.sub(r"^Returns:\n +", lambda match: f"{match[0]}{obj.returns}: ", text, flags=re.MULTILINE)
@@ -341,7 +394,9 @@ def api_pages() -> dict[str, str | bytes]:
     for module, names in PUBLIC.items():
         loaded = importlib.import_module(module)
         title = f"---\ntitle: {module.removeprefix('rmsprop_optax.')}\n---\n\n"
-        parts = [f"{title}# {module} {{ #{module} }}", markdown(inspect.getdoc(loaded) or "", module)]
+        about = markdown(inspect.getdoc(loaded) or "", module)
+        about = re.sub(r"((?:^ *(?:>>>|\.\.\.) .*\n?(?:^ *\S.*\n?)*)+)", pycon, about, flags=re.MULTILINE)
+        parts = [f"{title}# {module} {{ #{module} }}", about.replace("Examples:\n", "")]
         for name in names:
             of, place = getattr(loaded, name), f"{module}.{name}"
             if place in elsewhere:
@@ -360,6 +415,11 @@ def api_pages() -> dict[str, str | bytes]:
                 parts.append(f"## All {folder}\n\n{links}")
         made[api(module)] = "\n\n".join(parts) + "\n"
     return made
+
+
+def pycon(match: re.Match[str]) -> str:
+    """An example of a module's docstring, which no section holds."""
+    return f"\n```pycon\n{textwrap.dedent(match[1]).rstrip()}\n```\n"
 
 
 def api(module: str) -> str:
