@@ -60,13 +60,9 @@ def words(tex: str) -> str:
     kept = r"\\(?:text|begin|end|quad|qquad|mathrm)\{[^}]*\}|\\[A-Za-z]+"
     return re.sub(
         rf"({kept})|((?:[A-Za-z]|\\_){{2,}}(?: [A-Za-z]{{2,}})*)",
-        lambda m: m[1] or rf"\text{{{m[2].replace(chr(92) + '_', '_')}}}",
+        lambda m: (m[1] or rf"\text{{{m[2]}}}").replace(r"\_", "_"),
         tex,
     )
-
-
-def plain(command: str) -> str:
-    return command.replace(r"\_", "_")
 
 
 def equation(tex: str) -> str:
