@@ -166,8 +166,9 @@ def decode(g: jax.Array, *stored: jax.Array | None) -> tuple[Any, ...]:
         value = value.astype(dtype if jnp.iscomplexobj(value) else _numbers.real(dtype))
         if format_of(stored).signed:
             return value
-        square = (g * g.conj()).real
-        return jnp.where((value < format_of(stored).top) | (square < value), value, square)
+        # A product and not a choice, whose sides would need one sharding where axes are explicit.
+        square = (g * g.conj()).real * (value >= format_of(stored).top).astype(value.dtype)
+        return jnp.where(square > value, square, value)
 
     return g, *map(one, stored, values)
 

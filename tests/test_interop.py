@@ -142,7 +142,7 @@ def variants():
     for name, row in TABLE.items():
         parameters = inspect.signature(row.constructor).parameters
         required = {p.name for p in parameters.values() if p.default is p.empty}
-        own, centered = row.arguments, "centred" if "centred" in parameters else "centered"
+        own, centered = row.arguments, next(iter({"centred", "use_first"} & {*parameters}), "centered")
         options = [{}] + [{own.momentum: 0.9}] * bool(own.momentum)
         options += [o | {centered: True} for o in options if row.centered == "option"]
         options += [o | {"step_adapt": 0.1} for o in options if "step_adapt" in parameters]
@@ -348,7 +348,7 @@ BAD = {
     "all at once": (FULL._replace(momentum=None, mean={"w": W.T, "b": B}), {}, "a mean of w.*no momentum of b, w"),
     "a rate to spare": (FULL, {"learning_rate": 0.1}, "must be None if no momentum buffer is rescaled"),
     "no rate": (FULL._replace(lr_in_momentum=False), {}, "give the learning_rate of the last step"),
-    "a rate of 0": (FULL._replace(lr_in_momentum=False), {"learning_rate": 0.0}, "finite and above 0"),
+    "a rate of 0": (FULL._replace(lr_in_momentum=False), {"learning_rate": 0.0}, "finite number above 0"),
 }
 
 

@@ -639,13 +639,16 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path):
 
 def test_a_pytorch_that_runs_code_is_not_asked(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", type("torch", (), {"__version__": "2.5.1+cpu"}))
+    (tmp_path / "run.pt").touch()
     with pytest.raises(ImportError, match=r"needs PyTorch 2\.6 or later, got 2\.5\.1\+cpu"):
         pytorch.load(tmp_path / "run.pt")
 
 
 @pytest.mark.parametrize(("path", "package"), [("run.pt", "torch"), ("run.safetensors", "safetensors")])
-def test_a_package_that_is_not_installed_is_named(path, package, monkeypatch):
+def test_a_package_that_is_not_installed_is_named(path, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.chdir(tmp_path)
+    Path(path).touch()
     with pytest.raises(
         ImportError, match=f"{path} needs the package {package}, which is not installed: pip install {package}"
     ):

@@ -205,7 +205,7 @@ def test_weight_decay(name):
         assert seen == (not kind.startswith("decoupled"))
         if not seen:
             assert further == pytest.approx(-0.5 * 2.0, rel=1e-5)
-            slow = -0.5 * 2.0 * (1 if kind == "decoupled, no rate" else 0.125)
+            slow = -0.5 * 2.0 * (1 if kind == "decoupled, no lr" else 0.125)
             assert moved(0.5, rate=0.125, **options)[1] == pytest.approx(slow, rel=1e-5)
 
 

@@ -67,8 +67,9 @@ def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., An
         return
     from orbax.checkpoint import v1 as ocp
 
-    damaged = [str(path) for path in _complete(folder) if not _is_whole(path, _metadata)]
-    if damaged:
+    # A process that dies as it removes an old checkpoint leaves one without metadata, which Orbax removes.
+    written = [path for path in _complete(folder) if (path / "_CHECKPOINT_METADATA").exists()]
+    if damaged := [str(path) for path in written if not _is_whole(path, _metadata)]:
         raise CheckpointError(f"{some(damaged)} must be whole checkpoints: remove what is damaged.")
     with (
         _full_disk(folder),

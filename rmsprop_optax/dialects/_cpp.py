@@ -71,7 +71,7 @@ def caffe(
 
 @dialect(
     "outside",
-    "decoupled, no rate",
+    "decoupled, no lr",
     words={"learningRate": "learning_rate", "rho": "decay", "epsilon": "eps", "weightDecay": "weight_decay"},
 )
 def flashlight(

@@ -17,7 +17,7 @@ Initial = Literal["0", "1", "epsilon"]
 When = Literal["never", "option", "always"]
 Buffer = Literal["never", "option", "if centered"]
 Smooths = Literal["steps", "gradients", "averages of steps", "damped steps"]
-Decay = Literal["L2", "L1", "decoupled", "decoupled, no rate"]
+Decay = Literal["L2", "L1", "decoupled", "decoupled, no lr"]
 
 
 class Arguments(NamedTuple):
@@ -46,7 +46,7 @@ class Dialect(NamedTuple):
       nesterov: whether the momentum is always Nesterov's.
       smooths: what the momentum adds up: divided gradients, which are ``steps``, or ``gradients`` before the division.
         Of steps it may be the average that a bias correction makes of them, or a sum of steps times √(1 - momentum²).
-      decays: the kinds of weight decay, the default first; ``no rate``: not multiplied by the learning rate.
+      decays: the kinds of weight decay, the default first; ``no lr``: not multiplied by the learning rate.
       refused: arguments that the framework accepts but ignores or refuses; they must be off.
       note: a sentence about what the other facts do not say.
     """

@@ -162,8 +162,22 @@ def sparsecore(
     """
     return chain(
         scale_by_rms(b2, eps, bias_correction=True),
-        None if b1 is None else scale_by_rate((1 - b1 * b1) ** 0.5),
-        momentum_buffer(b1),
+        _damped_buffer(b1),
         scale_by_rate(learning_rate),
         optax.scale(-1.0),
     )
+
+
+def _damped_buffer(momentum: Any) -> optax.GradientTransformation | None:
+    """``b = momentum·b + √(1 - momentum²)·x``."""
+    buffer = momentum_buffer(momentum)
+    if buffer is None:
+        return None
+    damped = scale_by_rate((1 - momentum * momentum) ** 0.5)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, _ = damped.update(updates, optax.EmptyState())
+        updates, state = buffer.update(updates, state, params)
+        return updates, state
+
+    return optax.GradientTransformation(buffer.init, update)

@@ -18,7 +18,7 @@ from rmsprop_optax.dialects._links import clip
 
 @dialect(
     "inside",
-    "decoupled, no rate",
+    "decoupled, no lr",
     words={
         "learningRate": "learning_rate",
         "decayRate": "decay",
