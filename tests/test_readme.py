@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import optax
 import pytest
@@ -125,6 +126,7 @@ AFTER = {
 def test_the_snippets_run_one_after_the_other(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    keras.utils.clear_session()  # a reader's first layers have no number
     FILES.get(page, dict)()
     names = {"__name__": "snippet"}
     with jax.numpy_dtype_promotion("standard"):  # a reader's
