@@ -122,6 +122,7 @@ AFTER = {
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras, with NumPy 2
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # Keras, with jax 0.12
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_snippets_run_one_after_the_other(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
