@@ -41,12 +41,12 @@ def to_batch_size(
       old: the number of examples in a batch that the options were chosen for, at least 1.
       new: the number of examples in a batch now, at least 1.
       learning_rate: at least 0.
-      decay: the weight of the old mean square, in [0, 1); the new one must be, too.
+      decay: the weight of the old mean square, in [0, 1), before and after.
       eps: at least 0, in squared units of the gradient inside the square root, in its units outside.
       eps_in_sqrt: the place of ``eps``, as in ``optax.rmsprop``.
       floor: the smallest denominator, at least 0.
       initial_scale: the mean square before the first step, at least 0.
-      momentum: the weight of the old buffer, in [0, 1); the new one must be, too.
+      momentum: the weight of the old buffer, in [0, 1), before and after.
       weight_decay: decoupled, times the learning rate, at least 0; needs the ``learning_rate``.
       clip: the largest norm or absolute value of a gradient, at least 0.
 

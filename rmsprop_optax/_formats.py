@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmsprop_optax import _numbers
+from rmsprop_optax._tree import is_none
 from rmsprop_optax._types import PerLeaf, Storage, Tree
 
 _HALF = np.uint32(1 << 31)  # in place of 32 random bits: rounds to nearest
@@ -21,8 +22,8 @@ class Format(NamedTuple):
       decode: from the stored array to float32.
       encode: from a float32 array, and 32 random bits for each entry, to the stored one.
       top: the largest number.
-      signed: whether it holds negative numbers. One that does not is for mean squares, and its ``top`` stands for
-        every number above, too.
+      signed: whether it holds negative numbers. An unsigned format is for mean squares; its ``top`` also stands for
+        every larger number.
     """
 
     decode: Callable[[jax.Array], jax.Array]
@@ -46,8 +47,8 @@ def _to_bfloat16(x: jax.Array, noise: Any) -> jax.Array:
 
 
 # A float32 without its sign, with 6 of its exponent bits and 2 of its mantissa bits: code c is the number whose bits
-# are (c + 308) << 21. What is smaller than the number of code 0, or is 0, becomes this one: a step is smaller, not
-# divided by epsilon.
+# are (c + 308) << 21. Code 0 also stands for 0 and every smaller number: a step becomes smaller, and is not divided by
+# epsilon alone.
 _SHIFT, _OFFSET = np.uint32(21), np.uint32(308)
 
 
@@ -77,7 +78,7 @@ def check(storage: Storage, *, signed: bool = False, at: str = "") -> None:
     """Raise ``ValueError`` unless ``storage`` is ``None``, a :class:`PerLeaf`, or names of formats that fit."""
     name = f"{'momentum_' * signed}storage{at}"
     fitting = [key for key, form in FORMATS.items() if form.signed or not signed]
-    names = jax.tree.leaves(storage, is_leaf=_is_none)
+    names = jax.tree.leaves(storage, is_leaf=is_none)
     known = names and all(key is None or (isinstance(key, str) and key in fitting) for key in names)
     if not (known or isinstance(storage, PerLeaf)):
         raise ValueError(
@@ -116,17 +117,13 @@ def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:
             ) from error
     else:
         try:
-            choices = jax.tree.broadcast(storage, tree, is_leaf=_is_none)
+            choices = jax.tree.broadcast(storage, tree, is_leaf=is_none)
         except ValueError as error:
             raise ValueError(
                 f"{name} must be a tree of names that is a prefix of the parameters, got {name}={storage!r}: "
                 f"{str(error).splitlines()[0]}; or choose with a storage.PerLeaf."
             ) from error
     return jax.tree.map_with_path(leaf, tree, choices)
-
-
-def _is_none(x: Any) -> bool:
-    return x is None
 
 
 def format_of(stored: Any) -> Format:
@@ -153,8 +150,8 @@ def decoded(stored: jax.Array) -> jax.Array:
 def decode(g: jax.Array, *stored: jax.Array | None) -> tuple[Any, ...]:
     """The gradient and the arrays stored beside it, in the widest of their dtypes; ``None`` is a state that is off.
 
-    Where a mean square is above its format, the gradient says how far: the mean square is at least |g|², so that a
-    steady gradient makes a step of 1, however large it is.
+    A mean square at the top of an unsigned format is read as at least |g|². A steady gradient of any size then makes a
+    step of 1.
     """
     values = [None if s is None else decoded(s) for s in stored]
     dtype = functools.reduce(np.promote_types, (v.dtype for v in values if v is not None), g.dtype)
@@ -192,14 +189,14 @@ def nearest(x: jax.Array, like: Any) -> jax.Array:
 
 def _encoded(x: jax.Array, like: Any, noise: Any) -> jax.Array:
     form = format_of(like)
-    # A finite number stays finite. The maths in float32 stays below 1e38 by itself.
+    # A finite number stays finite. Results of an update in float32 need no clip: `bounded` keeps them below 1e38.
     if str(like.dtype) in FORMATS and (noise is _HALF or x.dtype != jnp.float32):
         x = jnp.where(jnp.isfinite(x), jnp.clip(x, -form.top, form.top), x).astype(jnp.float32)
     return form.encode(x, noise).astype(like.dtype)
 
 
 def _noise(g: jax.Array, old: jax.Array, count: jax.Array) -> jax.Array:
-    """32 bits for each entry that pass for random; only the upper ones are used.
+    """32 pseudorandom bits for each entry; only the upper ones are used.
 
     Without the step constant gradients freeze. Without the position all zero gradients round alike, and the mean of an
     array drifts. The last 12 bits of a gradient are left out, so that another order of summation in a clipping norm

@@ -71,6 +71,11 @@ def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Arr
     return jnp.where(d < lowest, lowest, d)
 
 
+def sides(eps: Any, eps_in_sqrt: bool | None) -> tuple[Any, Any]:
+    """The epsilon inside the root and the one outside."""
+    return eps if eps_in_sqrt in (True, None) else 0.0, eps if eps_in_sqrt in (False, None) else 0.0
+
+
 def bounded(g: jax.Array) -> jax.Array:
     """The gradient clamped to numbers whose squares are finite, ±1.2e18 in float32; NaN stays NaN."""
     if jnp.iscomplexobj(g):
@@ -178,7 +183,7 @@ def scale_by_rms(
             "bias_correction leaves no weight to an initial_scale, so only one of them has a meaning, got "
             f"bias_correction=True with initial_scale={initial_scale}: drop one."
         )
-    inside, outside = (eps if eps_in_sqrt in places else 0.0 for places in ((True, None), (False, None)))
+    inside, outside = sides(eps, eps_in_sqrt)
 
     def init(params: optax.Params) -> ScaleByRmsState:
         nu = _formats.coded(_tree.full(params, initial_scale, real=True), storage)

@@ -28,8 +28,8 @@ def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *stat
     Raises:
       ValueError: the trees or their shapes differ.
     """
-    leaves = jax.tree.leaves_with_path(updates, is_leaf=_is_none)
-    treedef: Any = jax.tree.structure(updates, is_leaf=_is_none)
+    leaves = jax.tree.leaves_with_path(updates, is_leaf=is_none)
+    treedef: Any = jax.tree.structure(updates, is_leaf=is_none)
     columns = [[None] * len(leaves) if state is None else alike(treedef, state) for state in states]
     if _is_staged():
         function = jax.jit(function)  # traced and lowered once for all leaves that are alike; XLA inlines it
@@ -46,7 +46,7 @@ def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *stat
     )
 
 
-def _is_none(x: Any) -> bool:
+def is_none(x: Any) -> bool:
     return x is None
 
 
@@ -152,7 +152,7 @@ def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformat
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         wide = jax.tree.map_with_path(_widened, updates)
         wide, state = inner.update(wide, state, params, **extra_args)
-        return jax.tree.map(_narrowed, updates, wide, is_leaf=_is_none), state
+        return jax.tree.map(_narrowed, updates, wide, is_leaf=is_none), state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 

@@ -104,7 +104,7 @@ def climin(
 
     Args:
       step_rate: at least 0; a number, or a schedule that multiplies the adapted rates.
-      momentum: in [0, 1); ``None`` is off; climin writes 0. Steps that adapt keep a buffer without momentum, too.
+      momentum: in [0, 1); ``None`` is off; climin writes 0. Adaptive steps need a buffer even without momentum.
       step_adapt: in [0, 1); ``None`` is off; climin writes ``False``.
       step_rate_min: the smallest adapted step rate, at least 0; ``None`` is no limit.
       step_rate_max: the largest adapted step rate, above 0; ``None`` is no limit.

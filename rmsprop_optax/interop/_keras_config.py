@@ -14,7 +14,7 @@ _NO_ARGUMENTS = {
     *("name", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor"),
     *("gradient_accumulation_steps", "jit_compile", "is_legacy_optimizer"),
 }
-"""What a config has beside the arguments of a dialect."""
+"""Keys of a config that are no arguments of a dialect."""
 
 
 def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransformationExtraArgs:
@@ -25,9 +25,9 @@ def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransf
         belong to the rule and are ignored. ``gradient_accumulation_steps`` becomes ``optax.MultiSteps``.
       **changes: arguments of :func:`rmsprop_optax.dialects.keras`, or of ``tf_keras_legacy`` for the config of a legacy
         optimizer, that replace those of the config. Without a schedule in the config the rate stays that of the last
-        step: pass the schedule of a callback as ``learning_rate``, a function of all steps from 0 on. Pass a schedule
-        that optax does not have, too, and a ``weight_decay_mask``, because the config does not hold what Keras excludes
-        from weight decay.
+        step: pass the schedule of a callback as ``learning_rate``, a function of all steps from 0 on. Also pass
+        schedules that optax does not have, and a ``weight_decay_mask``: the config does not hold the variables that
+        Keras excludes from weight decay.
 
     Raises:
       ValueError: the config is that of another optimizer, or has something without a counterpart here: a schedule that

@@ -203,7 +203,7 @@ def _parsed(path: Path, text: str | bytes) -> Any:
 
 
 def _inside(found: Any, *keys: str) -> Any:
-    """What is under nested keys, or ``None``."""
+    """The value under nested keys, or ``None``."""
     for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found

@@ -126,7 +126,7 @@ def _ordered(
 
 
 def _misfits(row: Row) -> list[str]:
-    """What is wrong with a parameter's entries."""
+    """The faults of a parameter's entries."""
     name, entry, asked = row.name, row.entry, {"step", *asked_of(row.group)}
     wrong = [f"no {key} of {name}" for key in sorted(asked - entry.keys())]
     wrong += [f"a {key} of {name}, which its group does not ask for" for key in sorted(entry.keys() - asked)]

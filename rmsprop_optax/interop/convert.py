@@ -73,7 +73,7 @@ def read(
       path: the file; no code in it runs.
       names: the names of the parameters in the optimizer's order. For PyTorch, ``None`` takes the names in the file or
         else those of the model, without the buffers of normalisation layers. For Keras, ``None`` takes the names in the
-        config of a ``.keras`` file, such as ``"conv/kernel"``; paths of weights in the file are taken, too.
+        config of a ``.keras`` file, such as ``"conv/kernel"``; paths of weights in the file are names as well.
       convert: the function that makes the tree of parameters from ``{name: array}``.
       dialect: the framework that wrote the optimizer of a PyTorch file, if the file does not tell.
       optimizer: the place of the optimizer in the file, its keys joined by dots, if there are several.
@@ -315,7 +315,7 @@ def code(run: Run) -> str:
 
 
 def report(run: Run) -> str:
-    """What was read, in a few lines."""
+    """A summary of a run in a few lines."""
     leaves = jax.tree.leaves(run.slots.mean_square)
     kept = [slot for slot in ("mean_square", "mean", "momentum") if getattr(run.slots, slot) is not None]
     if run.slots.momentum is not None:

@@ -41,5 +41,5 @@ def decay_weights(weight_decay: ScalarOrSchedule | None, mask: Mask = None) -> o
       Loshchilov and Hutter, arXiv:1711.05101, algorithm 1, with a schedule multiplier of 1; Flashlight 0.4:
       flashlight/fl/optim/RMSPropOptimizer.cpp.
     """
-    link = add_weight_decay(weight_decay, times=(-1.0,), mask=mask, name="weight_decay")
+    link = add_weight_decay(weight_decay, times=(-1.0,), mask=mask)
     return _tree.in_float32(optax.identity() if link is None else link)

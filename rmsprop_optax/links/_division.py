@@ -1,4 +1,4 @@
-"""What a gradient is divided by: two links in the place of ``scale_by_rms``."""
+"""Other denominators: two links in the place of ``scale_by_rms``."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import optax
 
 from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._arguments import checked
-from rmsprop_optax._scale import bounded, denominator, mean_square
+from rmsprop_optax._scale import bounded, denominator, mean_square, sides
 from rmsprop_optax._types import Number, ScalarOrSchedule, Tree
 
 
@@ -70,7 +70,7 @@ def scale_by_max_rms(
     Source:
       Reddi, Kale and Kumar, arXiv:1904.09237, algorithm 2 with β₁ = 0: RMSprop with the maximum.
     """
-    inside, outside = _sides(eps, eps_in_sqrt)
+    inside, outside = sides(eps, eps_in_sqrt)
 
     def init(params: optax.Params) -> ScaleByMaxRmsState:
         return ScaleByMaxRmsState(*(_tree.full(params, initial_scale, real=True) for _ in range(2)))
@@ -158,7 +158,7 @@ def scale_by_previous_rms(
     Source:
       Taniguchi et al., arXiv:2411.02853, algorithm 2 with β₁ = 0 and its bound t^¼.
     """
-    inside, outside = _sides(eps, eps_in_sqrt)
+    inside, outside = sides(eps, eps_in_sqrt)
 
     def init(params: optax.Params) -> ScaleByPreviousRmsState:
         return ScaleByPreviousRmsState(jnp.zeros([], jnp.int32), _tree.full(params, 0.0, real=True))
@@ -183,8 +183,3 @@ def scale_by_previous_rms(
         return updates, ScaleByPreviousRmsState(optax.safe_increment(count), nu)
 
     return _tree.in_float32(optax.GradientTransformation(init, update))
-
-
-def _sides(eps: Any, eps_in_sqrt: bool | None) -> tuple[Any, Any]:
-    """The epsilon under the root and the one beside it."""
-    return eps if eps_in_sqrt in (True, None) else 0.0, eps if eps_in_sqrt in (False, None) else 0.0

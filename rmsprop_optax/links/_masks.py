@@ -53,7 +53,7 @@ def cautious(tx: optax.GradientTransformation) -> optax.GradientTransformationEx
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         steps, state = tx.update(updates, state, params, **extra_args)
-        return jax.tree.map(keep, steps, updates, is_leaf=_is_none), state
+        return jax.tree.map(keep, steps, updates, is_leaf=_tree.is_none), state
 
     return optax.GradientTransformationExtraArgs(tx.init, update)
 
@@ -157,10 +157,10 @@ def magma(
     optimizer's on average, and less in the first 20 steps: raise the learning rate. Leave embeddings and other arrays
     out with ``optax.partition``.
 
-    What was reported: RMSprop with Magma reached a perplexity of 13.19 on C4 with 1B parameters, where Adam reached
-    16.35 and Muon 14.52 (the paper). Not by others: in microsoft/dion#27 it was worse than NorMuon in the speedrun of
-    nanoGPT, and with 1B parameters and 100B tokens "started out superior but gradually fell behind"; that pull request
-    and KellerJordan/modded-nanogpt#243 were closed without a merge.
+    The paper reports a perplexity on C4, with 1B parameters, of 13.19 for RMSprop with Magma, 16.35 for Adam and 14.52
+    for Muon. Others did not reproduce the gain: in microsoft/dion#27 Magma was worse than NorMuon in the speedrun of
+    nanoGPT, and with 1B parameters and 100B tokens it "started out superior but gradually fell behind". That pull
+    request and KellerJordan/modded-nanogpt#243 were closed without a merge.
 
     Args:
       tx: a whole optimizer, or any transformation.
@@ -212,7 +212,7 @@ def magma(
             return weight * s + (1 - weight) * agreement.astype(s.dtype)
 
         wide, mu = _tree.lift(average, updates, state.mu)
-        score = jax.tree.map(scored, wide, mu, state.score, is_leaf=_is_none)
+        score = jax.tree.map(scored, wide, mu, state.score, is_leaf=_tree.is_none)
         steps, inner = tx.update(updates, state.inner, params, **extra_args)
         steps = _thinned(steps, lambda z, s: z * s.astype(z.dtype), key, count, 1 - skip, score)
         return steps, MagmaState(optax.safe_increment(count), mu, score, inner)
@@ -225,8 +225,8 @@ def _thinned(
 ) -> optax.Updates:
     """Multiply each array by ``factor(z, other)``, where ``z`` is 1 with the probability ``kept``, and 0 otherwise."""
     key = jax.random.fold_in(jax.random.key(key) if isinstance(key, int) else key, count)
-    leaves = jax.tree.leaves(updates, is_leaf=_is_none)
-    treedef: Any = jax.tree.structure(updates, is_leaf=_is_none)
+    leaves = jax.tree.leaves(updates, is_leaf=_tree.is_none)
+    treedef: Any = jax.tree.structure(updates, is_leaf=_tree.is_none)
 
     def one(i: int, u: Any, other: Any) -> Any:
         if u is None:
@@ -241,7 +241,3 @@ def _thinned(
 
 def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(jnp.real(a) * jnp.real(b) + jnp.imag(a) * jnp.imag(b))
-
-
-def _is_none(x: Any) -> bool:
-    return x is None

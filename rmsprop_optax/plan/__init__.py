@@ -1,4 +1,4 @@
-"""What a training step costs on TPUs, and the optimizer's share of it: bytes of state and moved, collectives, time.
+"""The costs of a training step on TPUs, and the optimizer's share of them: bytes of state and moved, collectives, time.
 
 :func:`step` is for any training step; ``rmsprop-optax plan`` prints what it returns. With libtpu installed the TPU's
 own compiler compiles the step, on any machine. Nothing is executed.

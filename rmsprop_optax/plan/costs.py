@@ -1,4 +1,4 @@
-"""What a whole training step needs and moves on each chip, and how much of it is the optimizer's."""
+"""The memory and the traffic of a whole training step on each chip, and the optimizer's share of both."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -33,11 +33,11 @@ class Row(TypedDict):
       state: bytes of state; ``state_per_parameter`` counts each part once for all chips.
       least: bytes if each argument is read once and each result written once.
       moved: bytes that the compiled step reads and writes, ``None`` if it was not compiled.
-      temporary: bytes of memory besides arguments and results, ``None`` likewise.
-      collectives: kind → "number" and "bytes", ``None`` likewise.
+      temporary: bytes of memory besides arguments and results, or ``None``.
+      collectives: kind → "number" and "bytes", or ``None``.
       seconds: ``moved``, or ``least``, ÷ the memory's bandwidth.
-      share: what the same step with SGD does not move, as a part of ``moved``, or of ``least``; with ZeRO-1 the step
-        may move less than that one.
+      share: the part of ``moved`` (or ``least``) that the same step with SGD does not move; below 0 if ZeRO-1 moves
+        less than that step.
       memory: arguments, results that are not in their place, and temporary memory; if not compiled, parameters,
         gradients and state.
       fits: whether a chip has so much memory.

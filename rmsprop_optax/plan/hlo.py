@@ -1,4 +1,4 @@
-"""What a program that XLA compiled for a TPU does, read from its text: bytes moved, and collectives."""
+"""Bytes moved and collectives of a program that XLA compiled for a TPU, read from its text."""
 
 import itertools
 import math
