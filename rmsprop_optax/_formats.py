@@ -1,7 +1,7 @@
 """The formats that a state array is kept in, and the rounding to them."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmsprop_optax import _numbers
-from rmsprop_optax._tree import is_none
 from rmsprop_optax._types import PerLeaf, Storage, Tree
 
 _HALF = np.uint32(1 << 31)  # in place of 32 random bits: rounds to nearest
@@ -75,55 +74,41 @@ FORMATS: dict[str, Format] = {
 
 
 def check(storage: Storage, *, signed: bool = False, at: str = "") -> None:
-    """Raise ``ValueError`` unless ``storage`` is ``None``, a :class:`PerLeaf`, or names of formats that fit."""
+    """Raise ``ValueError`` unless ``storage`` is ``None``, the name of a format that fits, or a :class:`PerLeaf`."""
+    fitting = [name for name, form in FORMATS.items() if form.signed or not signed]
+    if storage is None or isinstance(storage, PerLeaf) or (isinstance(storage, str) and storage in fitting):
+        return
     name = f"{'momentum_' * signed}storage{at}"
-    fitting = [key for key, form in FORMATS.items() if form.signed or not signed]
-    names = jax.tree.leaves(storage, is_leaf=is_none)
-    known = names and all(key is None or (isinstance(key, str) and key in fitting) for key in names)
-    if not (known or isinstance(storage, PerLeaf)):
-        raise ValueError(
-            f"{name} must be None, one of {', '.join(fitting)}, a tree of these or a storage.PerLeaf, got "
-            f"{name}={storage!r}."
-        )
+    raise ValueError(f"{name} must be None, one of {', '.join(fitting)}, or a storage.PerLeaf, got {name}={storage!r}.")
 
 
 def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:
     """A tree of arrays in the formats that ``storage`` chooses, rounded to nearest.
 
     Raises:
-      ValueError: ``storage`` chooses no format, or is no prefix of the tree.
-      TypeError: a format is chosen for a complex array.
+      ValueError: ``storage`` chooses no format.
+      TypeError: ``storage`` has no function of a path and a leaf, or chooses a format for a complex array.
     """
-    name = f"{'momentum_' * signed}storage"
 
-    def leaf(path: Any, x: jax.Array, form: Any) -> jax.Array:
-        at = f" of {jax.tree_util.keystr(path)}"
-        one: Any = repr(form) if isinstance(form, Mapping | list | tuple) else form  # no tree for a leaf
-        check(one, signed=signed, at=at)
+    def leaf(path: Any, x: jax.Array) -> jax.Array:
+        key = jax.tree_util.keystr(path)
+        form: Any = storage
+        if isinstance(storage, PerLeaf):
+            try:
+                form = storage.choose(key, x)
+            except TypeError as error:
+                raise TypeError(
+                    f"storage.PerLeaf must hold a function of the path and the leaf, got {storage.choose!r} ({error}): "
+                    "storage.PerLeaf(lambda path, leaf: 'uint8')."
+                ) from error
+            check(form, signed=signed, at=f" of {key}")
         if form is None:
             return x
         if jnp.iscomplexobj(x):
-            raise TypeError(f"{name}{at}={form!r} holds real numbers, got {x.dtype}: choose None, see storage.PerLeaf.")
+            raise TypeError(f"{form} holds real numbers, got {x.dtype} for {key}: choose None in a storage.PerLeaf.")
         return nearest(x, jax.ShapeDtypeStruct(x.shape, jnp.dtype(form)))
 
-    if isinstance(storage, PerLeaf):
-        choose = storage.choose
-        try:
-            choices = jax.tree.map_with_path(lambda path, x: choose(jax.tree_util.keystr(path), x), tree)
-        except TypeError as error:
-            raise TypeError(
-                f"{name} must choose with a function of the path and the leaf, got {choose!r} ({error}): "
-                "storage.PerLeaf(lambda path, leaf: 'uint8')."
-            ) from error
-    else:
-        try:
-            choices = jax.tree.broadcast(storage, tree, is_leaf=is_none)
-        except ValueError as error:
-            raise ValueError(
-                f"{name} must be a tree of names that is a prefix of the parameters, got {name}={storage!r}: "
-                f"{str(error).splitlines()[0]}; or choose with a storage.PerLeaf."
-            ) from error
-    return jax.tree.map_with_path(leaf, tree, choices)
+    return jax.tree.map_with_path(leaf, tree)
 
 
 def format_of(stored: Any) -> Format:

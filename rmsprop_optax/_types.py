@@ -35,8 +35,8 @@ class PerLeaf(NamedTuple):
     choose: Callable[[str, Any], FormatName | None]
 
 
-Storage: TypeAlias = FormatName | PerLeaf | Mapping[Any, Any] | list[Any] | tuple[Any, ...] | None
-"""One format for all leaves, a choice by leaf, or a tree of formats that is a prefix of the parameters."""
+Storage: TypeAlias = FormatName | PerLeaf | None
+"""One format for all leaves, or a choice for each."""
 
 Mask: TypeAlias = Mapping[Any, Any] | list[Any] | tuple[Any, ...] | Callable[[Any], Any] | None
 """A tree of bools that is a prefix of the parameters (not one bool), or a function that returns one."""

@@ -49,8 +49,7 @@ def with_storage(
 
     Args:
       tx: the optimizer.
-      storage: of the mean squares: ``None``, a name of :data:`FORMATS`, a tree of names that is a prefix of the
-        parameters, or a :class:`PerLeaf`.
+      storage: of the mean squares: ``None``, a name of :data:`FORMATS`, or a :class:`PerLeaf`.
       momentum_storage: of the momentum buffer; a format that holds negative numbers.
 
     Returns:

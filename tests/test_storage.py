@@ -325,16 +325,12 @@ def test_another_order_of_summation_hardly_changes_the_noise(name):
 
 def test_a_choice_for_each_leaf():
     params = {"embedding": jnp.zeros((8, 4)), "norm": {"scale": jnp.zeros(4)}}
-    choices = [
-        storage.PerLeaf(lambda path, leaf: "float32" if "norm" in path or leaf.size < 32 else "uint8"),
-        {"embedding": "uint8", "norm": "float32"},
-    ]
-    for choice in choices:
-        for tx in (rmsprop(0.1, storage=choice), with_storage(dialects.keras(), choice)):
-            nu = optax.tree.get(tx.init(params), "nu")
-            assert jax.tree.map(lambda x: str(x.dtype), nu) == {"embedding": "uint8", "norm": {"scale": "float32"}}
-        wrapped = optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(0.1, storage=choice)
-        assert optax.tree.get(wrapped.init(params), "nu")["embedding"].dtype == jnp.uint8
+    choice = storage.PerLeaf(lambda path, leaf: "float32" if "norm" in path or leaf.size < 32 else "uint8")
+    for tx in (rmsprop(0.1, storage=choice), with_storage(dialects.keras(), choice)):
+        nu = optax.tree.get(tx.init(params), "nu")
+        assert jax.tree.map(lambda x: str(x.dtype), nu) == {"embedding": "uint8", "norm": {"scale": "float32"}}
+    wrapped = optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(0.1, storage=choice)
+    assert optax.tree.get(wrapped.init(params), "nu")["embedding"].dtype == jnp.uint8
 
 
 def test_an_initial_scale_is_rounded_to_nearest():
