@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import optax
 
-from rmsprop_optax._numbers import RANGES, check, check_flag
+from rmsprop_optax._numbers import RANGES, Range, check, check_flag
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,12 +28,12 @@ _WORDS = {
 }
 
 
-def checked(**roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def checked(**roles: str | Range) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check the arguments of a constructor; its body gets floats, dynamic numbers, and ``None`` for what is off.
 
     Args:
-      **roles: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ. Arguments that are
-        annotated as bools are checked, too.
+      **roles: argument → its range, or the name of one in :data:`rmsprop_optax._numbers.RANGES` if that differs from
+        the argument's. An argument annotated as a bool must be one.
 
     Returns:
       The decorator. The constructor keeps its signature; ``roles_of`` reads the roles of its arguments.
@@ -41,7 +41,8 @@ def checked(**roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
-        found = {name: roles.get(name, name) for name in signature.parameters if roles.get(name, name) in RANGES}
+        words = {name: roles.get(name, name) for name in signature.parameters}
+        found = {name: role for name, role in words.items() if isinstance(role, Range) or role in RANGES}
         flags = {name for name, p in signature.parameters.items() if p.annotation in (bool, bool | None)}
 
         @functools.wraps(function)
@@ -69,14 +70,14 @@ def checked(**roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def roles_of(constructor: Callable[..., object]) -> dict[str, str]:
-    """Argument → what it means, of a constructor that is :func:`checked`."""
+def roles_of(constructor: Callable[..., object]) -> dict[str, str | Range]:
+    """Argument → its range, or the name of its range, of a :func:`checked` constructor."""
     return dict(getattr(constructor, "roles", {}))
 
 
-def _unknown(constructor: str, word: str, roles: dict[str, str], parameters: list[str]) -> str:
+def _unknown(constructor: str, word: str, roles: dict[str, str | Range], parameters: list[str]) -> str:
     """The error for a wrong keyword, which names the right one where there is one."""
-    named = {role: name for name, role in reversed(roles.items())}
+    named = {role: name for name, role in reversed(roles.items()) if isinstance(role, str)}
     words = named | {name: name for name in parameters}
     role = _WORDS.get(word, word)
     near = [] if role in RANGES else difflib.get_close_matches(word.lower(), words, n=1)

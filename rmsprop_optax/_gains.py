@@ -1,5 +1,6 @@
 """An adaptive learning rate for each connection: a gain that grows while a weight keeps its direction."""
 
+from math import inf
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,10 @@ import optax
 from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._arguments import checked
 from rmsprop_optax._complex import per_component
+from rmsprop_optax._numbers import Range
 from rmsprop_optax._types import Number, Tree
+
+_LIMIT = Range(0, inf, "it limits the gains; 0.1 to 10 and 0.01 to 100 are usual")
 
 
 class ScaleByGainsState(NamedTuple):
@@ -35,7 +39,13 @@ def within(gain: jax.Array, minimum: Any, maximum: Any) -> jax.Array:
     return jnp.clip(gain, _numbers.cast(minimum, gain.dtype), _numbers.cast(maximum, gain.dtype))
 
 
-@checked(minimum="gain", maximum="gain")
+@checked(
+    increase=Range(0, inf, "it is added to a gain while signs agree; 0.05 is usual"),
+    growth=Range(1, inf, "it multiplies a gain while signs agree; 1 turns it off"),
+    shrink=Range(0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
+    minimum=_LIMIT,
+    maximum=_LIMIT,
+)
 def scale_by_gains(
     increase: Number = 0.05,
     *,

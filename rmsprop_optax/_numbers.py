@@ -31,7 +31,7 @@ class Range(NamedTuple):
     schedule: bool = False
 
 
-_OFF = "0 or None turns it off"
+OFF = "0 or None turns it off"
 RANGES = {
     "learning_rate": Range(
         0, inf, "a small number or a schedule; to ascend, chain optax.scale(-1.0) before", False, True
@@ -41,24 +41,16 @@ RANGES = {
     "eps": Range(0, inf, "use a small positive number or 0"),
     "floor": Range(0, inf, "it bounds the denominator from below; a small positive number, or None", True),
     "initial_scale": Range(0, inf, "the mean square starts from it; 0 and 1 are usual"),
-    "l2": Range(0, inf, f"it times the parameter is added to the gradient; {_OFF}", True, True),
-    "weight_decay": Range(0, inf, f"learning_rate * weight_decay * parameter is subtracted; {_OFF}", True, True),
-    "share": Range(0, 1, f"it times the parameter is subtracted, whatever the learning rate; {_OFF}", True, True),
-    "clip": Range(0, inf, f"it bounds a norm or an absolute value; {_OFF}", True),
-    "bound": Range(0, inf, f"it bounds the absolute value of a quotient; {_OFF}", True, True),
-    "skip": Range(0, 1, "it is the share of the updates that are left out; 0.5 is usual"),
-    "temperature": Range(1e-30, inf, "it divides the cosine of gradient and momentum; 2 is usual"),
-    "max_scaling": Range(1e-30, inf, "a gradient is multiplied by it at most; 1e5 is usual"),
-    "max_lr": Range(0, inf, "it is the rate that timm's constructor would have got", True),
-    "time_decay": Range(0, inf, f"the learning rate is divided by 1 + decay·step; {_OFF}", True),
-    "increase": Range(0, inf, "it is added to a gain while signs agree; 0.05 is usual"),
-    "growth": Range(1, inf, "it multiplies a gain while signs agree; 1 turns it off"),
-    "shrink": Range(0, 1, "it multiplies a gain where signs differ; 0.95 is usual"),
-    "gain": Range(0, inf, "it limits the gains; 0.1 to 10 and 0.01 to 100 are usual"),
-    "step_adapt": Range(0, 1, f"step rates are multiplied by one plus or minus it; {_OFF}", True),
-    "step_rate": Range(0, inf, "it limits the step rates that adapt; None is no limit", True),
+    "l2": Range(0, inf, f"it times the parameter is added to the gradient; {OFF}", True, True),
+    "weight_decay": Range(0, inf, f"learning_rate * weight_decay * parameter is subtracted; {OFF}", True, True),
+    "clip": Range(0, inf, f"it bounds a norm or an absolute value; {OFF}", True),
 }
-"""Option → its :class:`Range`."""
+"""What an option means → its :class:`Range`; an option of few constructors has its range beside them."""
+
+
+def range_of(role: str | Range) -> Range:
+    """The range that a role names, or is."""
+    return role if isinstance(role, Range) else RANGES[role]
 
 
 def is_static(value: Any) -> TypeGuard[float]:
@@ -66,11 +58,11 @@ def is_static(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim == 0)
 
 
-def check(option: str, value: Any, *, name: str | None = None) -> Any:
+def check(option: str | Range, value: Any, *, name: str = "") -> Any:
     """Return a static ``value`` as a Python float, a dynamic one as it is, and ``None`` if the option is off.
 
     Args:
-      option: a row of :data:`RANGES`.
+      option: a range, or the name of one in :data:`RANGES`.
       value: the user's: a number, or a schedule, which is returned with its values checked.
       name: the user's word for the option, if it differs.
 
@@ -78,7 +70,8 @@ def check(option: str, value: Any, *, name: str | None = None) -> Any:
       ValueError: a static number is out of its range, or an array is not a scalar.
       TypeError: ``value`` is not a number, or its dtype is shorter than float32.
     """
-    row, name = RANGES[option], name or option
+    row = range_of(option)
+    name = name or str(option)
     if row.optional and (value is None or (is_static(value) and value == 0)):
         return None
     if not callable(value):

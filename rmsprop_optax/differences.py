@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from rmsprop_optax._arguments import roles_of
-from rmsprop_optax._numbers import RANGES, check, check_flag
+from rmsprop_optax._numbers import Range, check, check_flag, range_of
 from rmsprop_optax.dialects import TABLE, Dialect
 
 __all__ = ["DECAY", "EPS", "LEARNING_RATE", "MOMENTUM", "WEIGHTS", "movements", "settings", "stream", "words"]
@@ -136,7 +136,7 @@ def _takes(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
     return [f"Only {a} takes {', '.join(only)}."] if only else []
 
 
-def _options(row: Dialect) -> dict[str, str | None]:
+def _options(row: Dialect) -> dict[str, str | Range | None]:
     """The arguments with an effect that not every RMSprop has → what they mean, for numbers."""
     roles = roles_of(row.constructor)
     return {name: roles.get(name) for name in _parameters(row) if name not in (*row.arguments, *row.refused)}
@@ -144,7 +144,7 @@ def _options(row: Dialect) -> dict[str, str | None]:
 
 def _active(row: Dialect) -> dict[str, object]:
     """The options that are on by default."""
-    optional = [name for name, role in _options(row).items() if role and RANGES[role].optional]
+    optional = [name for name, role in _options(row).items() if role and range_of(role).optional]
     return {name: _default(row, name) for name in optional if _default(row, name) is not None}
 
 

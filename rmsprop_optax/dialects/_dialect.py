@@ -2,13 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, ParamSpec
 
 import optax
 
 from rmsprop_optax import _docs
 from rmsprop_optax._arguments import checked, roles_of
+from rmsprop_optax._numbers import Range
 
 P = ParamSpec("P")
 Constructor = Callable[P, optax.GradientTransformationExtraArgs]
@@ -153,7 +154,7 @@ def dialect(
     smooths: Smooths = "steps",
     refused: tuple[str, ...] = (),
     note: str = "",
-    words: dict[str, str] | None = None,
+    words: Mapping[str, str | Range] | None = None,
 ) -> Callable[[Constructor[P]], Constructor[P]]:
     """Make a constructor a dialect: its arguments are checked under their own names, and it gets its row of the table.
 
@@ -165,7 +166,7 @@ def dialect(
       centered: ``None`` is "option" if the constructor has an argument of this name or a like one, else "never".
       bias_correction: ``None`` is "option" if the constructor has an argument of this name, else "never".
       buffer: ``None`` is "option" if the constructor has a momentum, else "never".
-      words: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ.
+      words: argument → its range, or the name of one in :data:`rmsprop_optax._numbers.RANGES` if that differs.
     """
 
     def decorate(function: Constructor[P]) -> Constructor[P]:

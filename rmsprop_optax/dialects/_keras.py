@@ -1,12 +1,17 @@
 """Keras' RMSprops."""
 
+from math import inf
+
 import optax
 
+from rmsprop_optax._numbers import OFF, Range
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Mask, Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import KERAS, by_norm_of_each, clip, inverse_time, parse
+
+_TIME_DECAY = Range(0, inf, f"the learning rate is divided by 1 + decay·step; {OFF}", optional=True)
 
 
 @dialect("inside", "decoupled", words=KERAS)
@@ -80,7 +85,7 @@ def keras(
     )
 
 
-@dialect("outside, with momentum inside", words=KERAS | {"decay": "time_decay"})
+@dialect("outside, with momentum inside", words=KERAS | {"decay": _TIME_DECAY})
 def tf_keras_legacy(
     learning_rate: ScalarOrSchedule = 0.001,
     rho: Number = 0.9,
@@ -144,7 +149,7 @@ def tf_keras_legacy(
     )
 
 
-@dialect("outside", words=KERAS | {"lr": "learning_rate", "decay": "time_decay"})
+@dialect("outside", words=KERAS | {"lr": "learning_rate", "decay": _TIME_DECAY})
 def keras2(
     lr: ScalarOrSchedule = 0.001,
     rho: Number = 0.9,

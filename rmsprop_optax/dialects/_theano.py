@@ -1,6 +1,6 @@
 """RMSprop in the libraries of Theano's users: Lasagne, Blocks and climin."""
 
-import math
+from math import inf
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +10,14 @@ import optax
 from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._complex import per_component
 from rmsprop_optax._gains import adapted, within
-from rmsprop_optax._numbers import needs
+from rmsprop_optax._numbers import OFF, Range, needs
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule, Tree
 from rmsprop_optax.dialects._dialect import dialect
+
+_LIMIT = Range(0, inf, "it limits the step rates that adapt; None is no limit", optional=True)
 
 
 @dialect("inside", words={"rho": "decay", "epsilon": "eps"})
@@ -36,7 +38,14 @@ def lasagne(
     return rmsprop(learning_rate, rho, eps=epsilon)
 
 
-@dialect("floor", constant="1/max_scaling", words={"decay_rate": "decay"})
+@dialect(
+    "floor",
+    constant="1/max_scaling",
+    words={
+        "decay_rate": "decay",
+        "max_scaling": Range(1e-30, inf, "a gradient is multiplied by it at most; 1e5 is usual"),
+    },
+)
 def blocks(
     learning_rate: ScalarOrSchedule = 1.0, decay_rate: Number = 0.9, max_scaling: Number = 1e5
 ) -> optax.GradientTransformationExtraArgs:
@@ -80,7 +89,12 @@ class AdaptiveStepsState(NamedTuple):
     constant="1e-8",
     initial="1",
     nesterov=True,
-    words={"step_rate": "learning_rate", "step_rate_min": "step_rate", "step_rate_max": "step_rate"},
+    words={
+        "step_rate": "learning_rate",
+        "step_rate_min": _LIMIT,
+        "step_rate_max": _LIMIT,
+        "step_adapt": Range(0, 1, f"step rates are multiplied by one plus or minus it; {OFF}", optional=True),
+    },
 )
 def climin(
     step_rate: ScalarOrSchedule,
@@ -132,7 +146,7 @@ def climin(
         needs("step_rate_min", step_rate_min is not None, "step_adapt", step_adapt)
         needs("step_rate_max", step_rate_max is not None, "step_adapt", step_adapt)
         return rmsprop(step_rate, decay, eps=1e-8, initial_scale=1.0, momentum=momentum, nesterov=True)
-    low, high = (default if x is None else x for x, default in ((step_rate_min, 0.0), (step_rate_max, math.inf)))
+    low, high = (default if x is None else x for x, default in ((step_rate_min, 0.0), (step_rate_max, inf)))
     if isinstance(low, float) and isinstance(high, float) and not low <= high:
         raise ValueError(
             f"step_rate_min must be at most step_rate_max, got {step_rate_min} and {step_rate_max}: exchange them."

@@ -1,5 +1,6 @@
 """PyTorch optimizers with epsilon where TensorFlow has it, under the root."""
 
+from math import inf
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import optax
 
 from rmsprop_optax import _numbers
 from rmsprop_optax._decay import add_weight_decay
-from rmsprop_optax._numbers import needs
+from rmsprop_optax._numbers import Range, needs
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule
@@ -16,7 +17,13 @@ from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import TORCH
 
 
-@dialect("inside", "L2", "decoupled", initial="1", words=TORCH)
+@dialect(
+    "inside",
+    "L2",
+    "decoupled",
+    initial="1",
+    words={**TORCH, "max_lr": Range(0, inf, "it is the rate that timm's constructor would have got", optional=True)},
+)
 def timm(
     lr: ScalarOrSchedule = 1e-2,
     alpha: Number = 0.9,

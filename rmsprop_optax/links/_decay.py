@@ -5,10 +5,15 @@ import optax
 from rmsprop_optax import _tree
 from rmsprop_optax._arguments import checked
 from rmsprop_optax._decay import add_weight_decay
+from rmsprop_optax._numbers import OFF, Range
 from rmsprop_optax._types import Mask, ScalarOrSchedule
 
 
-@checked(weight_decay="share")
+@checked(
+    weight_decay=Range(
+        0, 1, f"it times the parameter is subtracted, whatever the learning rate; {OFF}", optional=True, schedule=True
+    )
+)
 def decay_weights(weight_decay: ScalarOrSchedule | None, mask: Mask = None) -> optax.GradientTransformationExtraArgs:
     r"""Shrink parameters by a share of themselves at each step, whatever the learning rate.
 

@@ -1,5 +1,6 @@
 """Other denominators: two links in the place of ``scale_by_rms``."""
 
+from math import inf
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import optax
 
 from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._arguments import checked
+from rmsprop_optax._numbers import OFF, Range
 from rmsprop_optax._scale import bounded, denominator, mean_square, sides
 from rmsprop_optax._types import Number, ScalarOrSchedule, Tree
 
@@ -110,7 +112,7 @@ def fourth_root(count: jax.Array) -> jax.Array:
     return jnp.asarray(count, jnp.result_type(float)) ** 0.25
 
 
-@checked()
+@checked(bound=Range(0, inf, f"it bounds the absolute value of a quotient; {OFF}", optional=True, schedule=True))
 def scale_by_previous_rms(
     decay: Number = 0.9999,
     eps: Number = 0.0,

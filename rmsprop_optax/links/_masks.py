@@ -1,6 +1,7 @@
 """Updates that are left out: by entry where they oppose the gradient, by array at random."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,10 @@ import optax
 
 from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._arguments import checked, optimizer
+from rmsprop_optax._numbers import Range
 from rmsprop_optax._types import Number, Tree
+
+_SKIP = Range(0, 1, "it is the share of the updates that are left out; 0.5 is usual")
 
 
 def cautious(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
@@ -68,7 +72,7 @@ class SkipUpdatesState(NamedTuple):
     count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax's states
 
 
-@checked()
+@checked(skip=_SKIP)
 def skip_updates(skip: Number = 0.5, *, key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
     r"""Leave out the update of a whole array at random, and scale the others up: unbiased.
 
@@ -136,7 +140,11 @@ class MagmaState(NamedTuple):
     inner: optax.OptState
 
 
-@checked(smoothing="decay")
+@checked(
+    skip=_SKIP,
+    smoothing="decay",
+    temperature=Range(1e-30, inf, "it divides the cosine of gradient and momentum; 2 is usual"),
+)
 def magma(
     tx: optax.GradientTransformation,
     *,

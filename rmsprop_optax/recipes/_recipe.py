@@ -57,7 +57,7 @@ def recipe(dialect: str, settings: str, **roles: str) -> Callable[[Constructor[P
     Args:
       dialect: see :class:`Recipe`.
       settings: see :class:`Recipe`.
-      **roles: argument → row of :data:`rmsprop_optax._numbers.RANGES`, where the names differ.
+      **roles: argument → its range, or the name of one in :data:`rmsprop_optax._numbers.RANGES` if that differs.
     """
 
     def decorate(function: Constructor[P]) -> Constructor[P]:
