@@ -3,11 +3,8 @@
 from math import inf
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _numbers
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._numbers import Range, needs
 from rmsprop_optax._rmsprop import rmsprop
@@ -15,6 +12,7 @@ from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule
 from rmsprop_optax.dialects._dialect import dialect
 from rmsprop_optax.dialects._links import TORCH
+from rmsprop_optax.links._masks import cautious
 
 
 @dialect(
@@ -84,7 +82,7 @@ def timm(
     coupled, decoupled = (None, weight_decay) if decoupled_decay else (weight_decay, None)
     return chain(
         add_weight_decay(coupled),
-        _cautious(tx) if caution else tx,
+        cautious(tx) if caution else tx,
         # The updates of the rule have their sign already, so the decay gets it here.
         add_weight_decay(decoupled, times=(-1.0, *rates)),
     )
@@ -101,23 +99,6 @@ def _max_lr(lr: Any, max_lr: Any) -> Any:
     if isinstance(max_lr, float) and max_lr == 0:
         raise ValueError("max_lr must be above 0, got max_lr=0.0: the decay is lr²/max_lr.")
     return max_lr
-
-
-def _cautious(inner: optax.GradientTransformationExtraArgs) -> optax.GradientTransformationExtraArgs:
-    """Keep the entries of a descending update that oppose the gradient, and scale them up to the old mean size."""
-
-    def keep(u: Any, g: Any) -> Any:
-        if u is None:
-            return None
-        against = jnp.real(u * jnp.conj(g)) < 0
-        kept = against.astype(_numbers.real(u.dtype))
-        return u * (kept / jnp.maximum(jnp.mean(kept), 1e-3)).astype(u.dtype)
-
-    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
-        steps, state = inner.update(updates, state, params, **extra_args)
-        return jax.tree.map(keep, steps, updates, is_leaf=lambda u: u is None), state
-
-    return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
 @dialect("inside", "L2", initial="1", lr_in_momentum=False, words=TORCH)
