@@ -55,7 +55,13 @@ class Row(NamedTuple):
 STEPS = 13
 LINE = np.array([1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0, 0, 0])
 MOBILE = np.array([0, 0.2, 0.4, 0.6, 0.8, *falls(1, 0.97, (2, 2, 2, 3, 3, 4, 4, 5))])
-TIMM = [1e-6] * 2 + [0.016 + 2e-6 / 3] * 2 + [0.032 + 1e-6 / 3] * 2 + falls(0.048, 0.97, (1, 1, 1, 1, 2, 2, 2))
+
+
+def timm(peak):
+    rising = [peak * share + 1e-6 * (1 - share) for share in (0, 1 / 3, 2 / 3)]
+    return [*np.repeat(rising, 2), *falls(peak, 0.97, (1, 1, 1, 1, 2, 2, 2))]
+
+
 KERNEL = {"weight_decay_mask": {"kernel": True, "bias": False}}
 LARGE, SMALL = {"momentum": 0.9, "epsilon": 1.0}, {"momentum": 0.9, "epsilon": 0.001}
 
@@ -80,6 +86,13 @@ ROWS = [
         falls(0.09, 0.98, (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6)),
         l2=(4e-5, 0),
     ),
+    Row(  # twice the source's batch
+        "mobilenet_v2",
+        {"steps_per_epoch": 1, "batch_size": 192, "batch_rule": "square root", **KERNEL},
+        {"decay": 0.8, "momentum": 0.8, "epsilon": 0.5},
+        falls(0.045 * 2**1.5, 0.98, (0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6)),
+        l2=(4e-5, 0),
+    ),
     Row(
         "mobilenet_v3",
         {"steps_per_epoch": 3},
@@ -91,7 +104,14 @@ ROWS = [
         "timm_efficientnet",
         {"steps_per_epoch": 2, "batch_size": 768},
         {"alpha": 0.9, "eps": 0.001, "momentum": 0.9},
-        TIMM,
+        timm(0.048),
+        l2=(1e-5, 0),
+    ),
+    Row(  # three times timm's usual batch
+        "timm_efficientnet",
+        {"steps_per_epoch": 2, "batch_size": 768, "batch_rule": "square root"},
+        {"alpha": 0.7, "eps": 0.001 / 3, "momentum": 0.7},
+        timm(0.016 * 3**1.5),
         l2=(1e-5, 0),
     ),
     Row(
@@ -283,7 +303,9 @@ OWN = [0.01, 0.02, 0.005]
 
 
 def without_schedule(row):
-    return {name: value for name, value in row.arguments.items() if name not in OF_SCHEDULES}
+    """The arguments that may come with a learning rate; a batch by the square-root rule is not for the rate alone."""
+    ours = OF_SCHEDULES - {"batch_size"} if "batch_rule" in row.arguments else OF_SCHEDULES
+    return {name: value for name, value in row.arguments.items() if name not in ours}
 
 
 @every_row
@@ -295,7 +317,9 @@ def test_a_schedule_replaces_the_source(row):
 @every_row
 def test_an_injected_learning_rate_replaces_the_source(row):
     constructor = recipes.TABLE[row.name].constructor
-    tx = optax.inject_hyperparams(constructor)(**without_schedule(row), learning_rate=1.0)
+    arguments = without_schedule(row)
+    static = {"batch_size"} & arguments.keys()
+    tx = optax.inject_hyperparams(constructor, static_args=static)(**arguments, learning_rate=1.0)
 
     def set_rate(state, t):
         return optax.tree.set(state, learning_rate=jnp.asarray(OWN[t]))
@@ -348,6 +372,18 @@ def test_a_learning_rate_or_the_numbers_of_the_schedule(name):
             "batch_size must be .* all devices",
         ),
         ("mobilenet_v2", {"steps_per_epoch": 9, "batch_size": 0, **KERNEL}, ValueError, "got batch_size=0"),
+        (
+            "mobilenet_v2",
+            {"steps_per_epoch": 9, "batch_rule": "sqrt", **KERNEL},
+            ValueError,
+            'batch_rule must be "linear" or "square root", got batch_rule=.sqrt.',
+        ),
+        (
+            "inception_v3",
+            {"steps_per_epoch": 9, "batch_size": 16384, "batch_rule": "square root", **KERNEL},
+            ValueError,
+            "a decay of 0.9 can follow a batch at most 10 times as large, got 16 times",
+        ),
         ("mobilenet_v3", {"steps_per_epoch": True}, TypeError, "steps_per_epoch must be a number, got .*True"),
         (
             "timm_efficientnet",

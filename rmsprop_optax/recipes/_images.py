@@ -11,9 +11,10 @@ from rmsprop_optax.dialects import _links
 from rmsprop_optax.dialects._tensorflow import tf1
 from rmsprop_optax.dialects._torch import pytorch
 from rmsprop_optax.dialects._torch_like_tf import timm
-from rmsprop_optax.recipes._recipe import by_epoch, rate, recipe, stairs, warm_up
+from rmsprop_optax.recipes._recipe import BatchRule, by_epoch, for_batch, rate, recipe, stairs, warm_up
 
 _EFFICIENTNET = "lr 0.016 per 256 images, decay 0.9, momentum 0.9, epsilon 0.001, ×0.97 every 2.4 epochs, L2 1e-5"
+_USUAL = {"decay": 0.9, "momentum": 0.9}
 
 
 @recipe("pytorch", "lr 0.00005, decay 0.99, epsilon 1e-8, the critic's weights clamped to ±0.01", clamp="clip")
@@ -50,6 +51,7 @@ def efficientnet(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
+    batch_rule: BatchRule = "linear",
     learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """EfficientNet on ImageNet: the rate rises for 5 epochs, then it falls by 3 % every 2.4 epochs since the start.
@@ -77,7 +79,7 @@ def efficientnet(
     Source:
       tensorflow/tpu: models/official/efficientnet/main.py (01b6706), models/official/efficientnet/utils.py (139e1f4).
     """
-    return _efficientnet(steps_per_epoch, weight_decay_mask, batch_size, learning_rate, usual_batch=2048)
+    return _efficientnet(steps_per_epoch, weight_decay_mask, batch_size, batch_rule, learning_rate, usual=2048)
 
 
 @recipe("tf1", f"{_EFFICIENTNET}, 5 epochs of warm-up")
@@ -86,6 +88,7 @@ def mnasnet(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
+    batch_rule: BatchRule = "linear",
     learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """MnasNet on ImageNet: :func:`efficientnet` in batches of 1024.
@@ -105,22 +108,26 @@ def mnasnet(
       tensorflow/tpu: models/official/mnasnet/mnasnet_main.py (009812f), models/official/mnasnet/mnas_utils.py
       (242af17).
     """
-    return _efficientnet(steps_per_epoch, weight_decay_mask, batch_size, learning_rate, usual_batch=1024)
+    return _efficientnet(steps_per_epoch, weight_decay_mask, batch_size, batch_rule, learning_rate, usual=1024)
 
 
 def _efficientnet(
     steps_per_epoch: float | None,
     weight_decay_mask: Mask,
     batch_size: float | None,
+    batch_rule: BatchRule,
     learning_rate: ScalarOrSchedule | None,
-    usual_batch: int,
+    usual: int,
 ) -> optax.GradientTransformationExtraArgs:
-    def schedule(steps_per_epoch: float, batch_size: float = usual_batch) -> optax.Schedule:
-        peak = 0.016 * batch_size / 256
+    peak = 0.016 * usual / 256
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=usual, peak=peak, eps=1e-3, **_USUAL)
+    peak = options["peak"]
+
+    def schedule(steps_per_epoch: float) -> optax.Schedule:
         return warm_up(0.0, peak, int(5 * steps_per_epoch), stairs(peak, 2.4 * steps_per_epoch, 0.97))
 
-    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
-    return _tf1(1e-5, weight_decay_mask, chosen, epsilon=1e-3)
+    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch)
+    return _tf1(1e-5, weight_decay_mask, chosen, options)
 
 
 @recipe("tf1", "lr 0.045 per 96 images, decay 0.9, momentum 0.9, epsilon 1, ×0.98 every 2.5 epochs, L2 4e-5")
@@ -129,6 +136,7 @@ def mobilenet_v2(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
+    batch_rule: BatchRule = "linear",
     learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """MobileNetV2 of TF-Slim on ImageNet: an epsilon of 1, the rate falls by 2 % every 2.5 epochs.
@@ -147,12 +155,13 @@ def mobilenet_v2(
       tensorflow/models: research/slim/nets/mobilenet/README.md (0ba83cf), research/slim/nets/mobilenet/mobilenet.py
       (02c04f4), research/slim/train_image_classifier.py (07ed366).
     """
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=96, peak=0.045, eps=1.0, **_USUAL)
 
-    def schedule(steps_per_epoch: float, batch_size: float = 96) -> optax.Schedule:
-        return stairs(0.045 * batch_size / 96, int(2.5 * steps_per_epoch), 0.98)
+    def schedule(steps_per_epoch: float) -> optax.Schedule:
+        return stairs(options["peak"], int(2.5 * steps_per_epoch), 0.98)
 
-    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
-    return _tf1(4e-5, weight_decay_mask, chosen, epsilon=1.0)
+    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch)
+    return _tf1(4e-5, weight_decay_mask, chosen, options)
 
 
 @recipe("pytorch", "lr 0.064, decay 0.9, momentum 0.9, epsilon 0.0316, ×0.973 every 2 epochs, L2 1e-5")
@@ -187,6 +196,7 @@ def timm_efficientnet(
     steps_per_epoch: float | None = None,
     *,
     batch_size: float | None = None,
+    batch_rule: BatchRule = "linear",
     warmup_epochs: int | None = None,
     learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -212,19 +222,18 @@ def timm_efficientnet(
       huggingface/pytorch-image-models a6a5565: README.md, train.py, timm/optim/optim_factory.py,
       timm/scheduler/step_lr.py.
     """
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=256, peak=0.016, eps=1e-3, **_USUAL)
+    peak = options["peak"]
 
-    def schedule(steps_per_epoch: float, batch_size: float = 256, warmup_epochs: int = 3) -> optax.Schedule:
-        peak = 0.016 * batch_size / 256
+    def schedule(steps_per_epoch: float, warmup_epochs: int = 3) -> optax.Schedule:
         # 36 / 2.4 is less than 15 in float32; 5 · 36 / 12 is not.
         fall = stairs(peak, 12, 0.97)
         return by_epoch(warm_up(1e-6, peak, warmup_epochs, lambda epoch: fall(5 * epoch)), steps_per_epoch)
 
-    chosen = rate(
-        learning_rate, schedule, steps_per_epoch=steps_per_epoch, batch_size=batch_size, warmup_epochs=warmup_epochs
-    )
+    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch, warmup_epochs=warmup_epochs)
     return chain(
         add_weight_decay(1e-5, mask=lambda params: jax.tree.map(lambda p: jnp.ndim(p) > 1, params)),
-        timm(chosen, alpha=0.9, eps=1e-3, momentum=0.9),
+        timm(chosen, alpha=options["decay"], eps=options["eps"], momentum=options["momentum"]),
     )
 
 
@@ -236,6 +245,7 @@ def inception_v3(
     *,
     weight_decay_mask: Mask,
     batch_size: float | None = None,
+    batch_rule: BatchRule = "linear",
     learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Inception v3 on ImageNet by TPU: an epsilon of 1, the rate falls by 6 % every 3 epochs to a ten-thousandth.
@@ -253,16 +263,18 @@ def inception_v3(
       tensorflow/tpu 0193ce5: models/experimental/inception/inception_v3.py; L2: tensorflow/tensorflow 1ea933c:
       tensorflow/contrib/slim/python/slim/nets/inception_v3.py.
     """
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=1024, peak=0.66, eps=1.0, **_USUAL)
+    peak = options["peak"]
 
-    def schedule(steps_per_epoch: float, batch_size: float = 1024) -> optax.Schedule:
-        peak = 0.165 * batch_size / 256
+    def schedule(steps_per_epoch: float) -> optax.Schedule:
         return stairs(peak, 3 * steps_per_epoch, 0.94, end_value=1e-4 * peak)
 
-    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
-    return _tf1(4e-5, weight_decay_mask, chosen, epsilon=1.0)
+    chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch)
+    return _tf1(4e-5, weight_decay_mask, chosen, options)
 
 
 def _tf1(
-    l2: float, mask: Mask, learning_rate: ScalarOrSchedule, epsilon: float
+    l2: float, mask: Mask, learning_rate: ScalarOrSchedule, options: dict[str, float]
 ) -> optax.GradientTransformationExtraArgs:
-    return chain(add_weight_decay(l2, mask=mask), tf1(learning_rate, decay=0.9, momentum=0.9, epsilon=epsilon))
+    decay, momentum, epsilon = (options[name] for name in ("decay", "momentum", "eps"))
+    return chain(add_weight_decay(l2, mask=mask), tf1(learning_rate, decay=decay, momentum=momentum, epsilon=epsilon))

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,7 @@ from rmsprop_optax._types import ScalarOrSchedule
 
 P = ParamSpec("P")
 Constructor = Callable[P, optax.GradientTransformationExtraArgs]
+BatchRule: TypeAlias = Literal["linear", "square root"]
 
 
 class Recipe(NamedTuple):
@@ -74,11 +75,17 @@ def _complete(row: Recipe) -> None:
     parameters = inspect.signature(row.constructor).parameters
     args = {name: f"{meaning}, at least 1." for name, meaning in _MEANINGS.items()}
     args["learning_rate"] = "at least 0; a number or a schedule."
+    args["batch_rule"] = (
+        'which numbers follow ``batch_size``: the rate, in proportion, as in the source ("linear"), or rate, decay, '
+        'momentum and epsilon by :func:`rmsprop_optax.scaling.to_batch_size` ("square root").'
+    )
     args["weight_decay_mask"] = (
         "the parameters to penalise: a tree of bools that is a prefix of the parameters, or a function of them that "
         "returns one. ``None`` is all."
     )
     value, others = "ValueError: a number is out of its range", ""
+    if "batch_rule" in parameters:
+        value += ", ``batch_rule`` is unknown or makes a decay negative"
     if parameters["learning_rate"].default is None:
         needed, *_ = served = [f"``{name}``" for name in parameters if name in _MEANINGS and name != "mean_of"]
         args["learning_rate"] += f" It replaces the source's, and is given without {' and '.join(served)}."
@@ -110,6 +117,36 @@ def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -
     return scaling.sum_to_mean(terms, eps_in_sqrt=eps_in_sqrt, **options)
 
 
+def for_batch(
+    batch_size: float | None, rule: BatchRule, learning_rate: ScalarOrSchedule | None, *, usual: int, **options: float
+) -> dict[str, float]:
+    """The source's options, carried to another batch.
+
+    Args:
+      batch_size: the user's, at least 1.
+      rule: the user's.
+      learning_rate: the user's, which leaves nothing to do to the linear rule.
+      usual: the source's batch size.
+      **options: the source's, with the epsilon under the root; ``peak`` is the learning rate.
+
+    Raises:
+      TypeError: ``batch_size`` is not a number.
+      ValueError: ``batch_size`` is below 1 or has nothing to do, or the rule is unknown.
+    """
+    if rule not in get_args(BatchRule):
+        raise ValueError(f'batch_rule must be "linear" or "square root", got batch_rule={rule!r}.')
+    if batch_size is None:
+        return options
+    size = _check("batch_size", batch_size)
+    if rule == "linear":
+        if learning_rate is not None:
+            _refuse({"batch_size": size})
+        return options | {"peak": options["peak"] * (size / usual)}
+    peak = options.pop("peak")
+    found = scaling.to_batch_size(usual, size, eps_in_sqrt=True, learning_rate=peak, **options)
+    return found | {"peak": found.pop("learning_rate")}
+
+
 def rate(
     learning_rate: ScalarOrSchedule | None, schedule: Callable[..., optax.Schedule], **options: float | None
 ) -> ScalarOrSchedule:
@@ -126,16 +163,19 @@ def rate(
     """
     given = {name: value for name, value in options.items() if value is not None}
     if learning_rate is not None:
-        for name, value in given.items():
-            raise ValueError(
-                f"learning_rate replaces the schedule that {name} is for, got both, {name}={value}: drop one."
-            )
+        _refuse(given)
         return learning_rate
     for name, parameter in inspect.signature(schedule).parameters.items():
         if name not in given and parameter.default is parameter.empty:
             raise TypeError(f"{name} must be given, or a learning_rate of your own; {name}: it is {_MEANINGS[name]}.")
     found: ScalarOrSchedule = schedule(**{name: _check(name, value) for name, value in given.items()})
     return found
+
+
+def _refuse(given: dict[str, float]) -> None:
+    """Raise ``ValueError`` for numbers of the source's schedule beside a learning rate of the user's."""
+    for name, value in given.items():
+        raise ValueError(f"learning_rate replaces the schedule that {name} is for, got both, {name}={value}: drop one.")
 
 
 def line(rate: float) -> Callable[[float], optax.Schedule]:
