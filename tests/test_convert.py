@@ -300,7 +300,7 @@ BAD = {
     "no such place": (("--model", "ema"), "run.safetensors: a checkpoint must have one dict of arrays at 'ema'", None),
     "no schedule": (("--learning-rate", "json:nothing"), "--learning-rate json:nothing: must be module:function", None),
     "a schedule that is none": (("--learning-rate", "json:__name__"), "must be a function, got 'json'", None),
-    "Keras' words for PyTorch": (("--set", "momentum=0.9"), "config must be None, got momentum", None),
+    "Keras' words for PyTorch": (("--set", "momentum=0.9"), "config is for files of Keras, got momentum", None),
     "a folder for a file": (
         (),
         "run.safetensors must be a file",
@@ -359,7 +359,7 @@ def test_nothing_of_others_is_replaced(other, checkpoint, capsys):
     with pytest.raises(SystemExit):
         convert(checkpoint, "--overwrite")
     message = capsys.readouterr().err
-    assert "notes, which would be lost" in message or "out is no checkpoint of rmsprop-optax convert" in message
+    assert "notes, which would be lost" in message or "out must be a checkpoint of rmsprop-optax convert" in message
     assert contents(checkpoint / "out") == before
     assert [path.name for path in checkpoint.iterdir() if path.name.startswith(".")] == []
 

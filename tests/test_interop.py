@@ -348,7 +348,7 @@ BAD = {
     "all at once": (FULL._replace(momentum=None, mean={"w": W.T, "b": B}), {}, "a mean of w.*no momentum of b, w"),
     "a rate to spare": (FULL, {"learning_rate": 0.1}, "must be None if no momentum buffer is rescaled"),
     "no rate": (FULL._replace(lr_in_momentum=False), {}, "give the learning_rate of the last step"),
-    "a rate of 0": (FULL._replace(lr_in_momentum=False), {"learning_rate": 0.0}, "finite number above 0"),
+    "a rate of 0": (FULL._replace(lr_in_momentum=False), {"learning_rate": 0.0}, "finite and above 0"),
 }
 
 

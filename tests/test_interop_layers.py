@@ -347,7 +347,7 @@ FC = {"fc.weight": W, "fc.bias": B}
         (lambda: cell_by_gate(TWO_BIASES), "slots cannot be joined: keep both in your own cell"),
         (lambda: cell(KERAS_GRU), "reset_after=False"),
         (lambda: batch_stats({"num_batches_tracked": B}), "num_batches_tracked"),
-        (lambda: converter({"a": ("fc", linear), "b": ("fc2", linear)})(FC), "got no arrays of fc2. Buffers"),
+        (lambda: converter({"a": ("fc", linear), "b": ("fc2", linear)})(FC), "got no arrays of fc2: leave out buffers"),
         (lambda: converter({"a": ("fc", linear)})(FC | {"f.c": B, "fc2.weight": W}), "no layer for f.c, fc2.weight"),
         (lambda: converter({"a": ("f", linear), "b": "gain"})(FC), "no arrays of f, gain and no layer for fc.weight"),
         (

@@ -423,11 +423,11 @@ BROKEN = {
         SHAPES,
         r"\(2,\) for \(2, 3\)",
     ),
-    "a state of nobody": (state_dict(entries={2: entry((1,))}), SHAPES, r"a state of 2 in none"),
+    "a state of nobody": (state_dict(entries={2: entry((1,))}), SHAPES, r"a state of 2 in no group"),
     "a parameter twice": (
         state_dict(groups=[GROUP | {"params": [0, 1]}, GROUP | {"params": [1]}]),
         SHAPES,
-        r"one in several",
+        r"a parameter in several groups",
     ),
     "both sides": (
         state_dict(groups=[GROUP | {"params": [i], "lr_in_momentum": bool(i)} for i in range(2)]),

@@ -1,4 +1,4 @@
-"""Calls of this package and of optax as data, to make or to show as text."""
+"""Function calls as data, to execute or to print as Python code."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ class Call(NamedTuple):
 
 
 def made(x: Any) -> Any:
-    """The return value of a call; any other value is returned as it is.
+    """Execute a call and return its value; return any other value unchanged.
 
     Example:
       >>> made(Call("optax.constant_schedule", {"value": 0.5}))(0)
@@ -35,7 +35,7 @@ def made(x: Any) -> Any:
 
 
 def text(x: Any) -> str:
-    """A call as Python code; a function of the user appears under its name.
+    """Return a call as Python code, with the names of functions that the user passed.
 
     Example:
       >>> text(Call("dialects.keras", {"learning_rate": Call("optax.constant_schedule", {"value": 0.5}), "rho": 0.9}))

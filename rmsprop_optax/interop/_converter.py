@@ -1,4 +1,4 @@
-"""A function that converts all arrays of a model, from a table of its layers."""
+"""Build a function that converts all arrays of a model, from a table of its layers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,18 +16,18 @@ Layer: TypeAlias = Callable[[dict[str, Array]], Tree]
 
 
 def converter(table: Mapping[str, str | tuple[str, Layer]]) -> Callable[[Arrays], dict[str | int, Any]]:
-    """The function that converts all parameters, from a table of the layers.
+    """Return a function that converts all parameters, from a table of the layers.
 
     Args:
-      table: a row for each layer, ``place: (name, function)``. The place is that in Flax's tree, such as
-        ``"encoder/Dense_0"``; a number is an index in a list of nnx, and ``""`` is the whole tree. The name is that in
-        the framework, as :func:`prefixed` takes it. The function converts the layer's arrays: a function of
-        :mod:`rmsprop_optax.interop.layers` or the user's or, for a block of layers, another converter. A row
-        ``place: name`` puts a single array there as it is.
+      table: a row ``place: (name, function)`` for each layer. ``place`` is the path in Flax's tree, such as
+        ``"encoder/Dense_0"``; a number in the path indexes a list of nnx, and ``""`` is the whole tree. ``name`` is the
+        layer's name in the framework, as :func:`prefixed` takes it. ``function`` converts the layer's arrays: a
+        function of :mod:`rmsprop_optax.interop.layers`, your own, or another converter for a block of layers. A row
+        ``place: name`` puts one array at a place unchanged.
 
     Returns:
-      ``{name: array} → tree``, the ``convert`` of the other modules, which also converts the weights. It raises
-      ``ValueError`` if a layer has no arrays, if an array has no layer, or if a function does not take its arrays.
+      A function ``{name: array} → tree``, the ``convert`` of the other modules; it also converts the weights. The
+      function raises ``ValueError`` if a layer has no arrays, an array has no layer, or a layer rejects its arrays.
 
     Example:
       >>> from rmsprop_optax.interop.layers import linear, norm
@@ -40,8 +40,8 @@ def converter(table: Mapping[str, str | tuple[str, Layer]]) -> Callable[[Arrays]
     """
     if not isinstance(table, Mapping) or not all(map(_is_row, table.items())):
         raise TypeError(
-            "table must have rows place: (name, function) or place: name, all texts but the function, got "
-            f"{table!r:.80}: as in {{'Dense_0': ('fc', linear)}}."
+            "table must have rows place: (name, function) or place: name, with strings for place and name, got "
+            f"{table!r:.80}: for example {{'Dense_0': ('fc', linear)}}."
         )
     rows = [(place, row, None) if isinstance(row, str) else (place, *row) for place, row in table.items()]
 
@@ -54,8 +54,8 @@ def converter(table: Mapping[str, str | tuple[str, Layer]]) -> Callable[[Arrays]
         wrong = [f"{kind} {', '.join(n)}" for kind, n in (("no arrays of", absent), ("no layer for", over)) if n]
         if wrong:
             raise ValueError(
-                f"each layer of the table must have arrays and each array a layer, got {' and '.join(wrong)}. Buffers, "
-                "such as running means, and frozen layers have no slots: leave them out of both."
+                f"each layer of the table must have arrays and each array a layer, got {' and '.join(wrong)}: leave "
+                "out buffers, such as running means, and frozen layers, because they have no slots."
             )
         tree: dict[str | int, Any] = {}
         for (place, name, layer), names in zip(rows, found, strict=True):
@@ -72,12 +72,12 @@ def converter(table: Mapping[str, str | tuple[str, Layer]]) -> Callable[[Arrays]
 
 
 def prefixed(arrays: Arrays, layer: str) -> dict[str, Array]:
-    """The arrays of one layer, by their names in it.
+    """Return the arrays of one layer, by their names within the layer.
 
     Args:
-      arrays: by their whole names.
-      layer: what precedes the names in the layer and a dot or slash, such as ``"layer1.0"``; or a pattern with ``*`` in
-        the place of these names.
+      arrays: by their full names.
+      layer: the part of the full name before the last dot or slash, such as ``"layer1.0"``; or a pattern in which ``*``
+        stands for the name within the layer.
 
     Example:
       >>> arrays = {"fc.weight": 1, "fc.bias": 2, "fc2.bias": 3, "rnn.bias_hh_l0": 4, "rnn.bias_hh_l0_reverse": 5}
@@ -85,7 +85,7 @@ def prefixed(arrays: Arrays, layer: str) -> dict[str, Array]:
       ({'weight': 1, 'bias': 2}, {'bias_hh': 4})
     """
     if not isinstance(layer, str):
-        raise TypeError(f"layer must be a name or a pattern, got {layer!r}: as in 'layer1.0' or 'lstm.*_l0'.")
+        raise TypeError(f"layer must be a name or a pattern, got {layer!r}: for example 'layer1.0' or 'lstm.*_l0'.")
     return {short: arrays[name] for name, short in _within(_mapping(arrays), layer).items()}
 
 
@@ -102,7 +102,7 @@ def _mapping(arrays: Any) -> Arrays:
 
 
 def _within(arrays: Arrays, layer: str) -> dict[str, str]:
-    """The whole names of a layer's arrays → their names in it."""
+    """Full name → name within the layer, of a layer's arrays."""
     pattern = re.escape(layer).replace(r"\*", "(.*)") if "*" in layer else re.escape(layer) + "[./](.*)"
     match = re.compile(pattern).fullmatch
     return {name: found[1] for name in arrays if (found := match(name))}
@@ -113,6 +113,6 @@ def _merge(tree: dict[str | int, Any], part: Mapping[str | int, Any]) -> None:
         if isinstance(tree.get(key), dict) and isinstance(value, dict):
             _merge(tree[key], value)
         elif key in tree:
-            raise ValueError(f"each place must be filled once, got {key} from two rows of the table.")
+            raise ValueError(f"each place must be filled once, got {key} from two rows of the table: drop one.")
         else:
             tree[key] = value

@@ -1,4 +1,4 @@
-"""The states that count steps, those of schedules included."""
+"""Set the step counters in a state, including those of schedules."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from rmsprop_optax._types import Tree
 from rmsprop_optax.dialects._theano import AdaptiveStepsState
 
 BUFFERS: tuple[Any, ...] = (MomentumState, AdaptiveStepsState)
-"""The states with a ``trace``."""
+"""State types with a ``trace``."""
 
 _COUNTING = (ScaleByRmsState, *BUFFERS, WeightDecayState, optax.ScaleByScheduleState)
 _INJECTED = (optax.InjectHyperparamsState, optax.InjectStatefulHyperparamsState)
 _HOLDING = (*_INJECTED, optax.MultiStepsState, _nnx.Whole)
 KINDS = (*_COUNTING, *_HOLDING)
-"""The states that an ``nnx.State`` is searched for."""
+"""State types to look for in an ``nnx.State``."""
 
 
 def counted(tree: Tree, count: int) -> Tree:
-    """``tree`` with ``count`` in every counter of steps, except those of other optimizers, such as Adam's."""
+    """Return ``tree`` with ``count`` in every step counter, except in states of other optimizers such as Adam."""
 
     def new(old: Any) -> Any:
         return jax.tree.map(lambda x: int(count) if isinstance(x, int) else jnp.full_like(x, count), old)
@@ -42,6 +42,6 @@ def counted(tree: Tree, count: int) -> Tree:
         return node._replace(count=new(node.count)) if isinstance(node, _COUNTING) else node
 
     tree = jax.tree.map(one, tree, is_leaf=lambda x: isinstance(x, (*_COUNTING, *_HOLDING)))
-    # An nnx.Optimizer and a TrainState count in a ``step`` of their own.
+    # An nnx.Optimizer and a TrainState also count steps, in ``step``.
     step = jax.tree_util.GetAttrKey("step")
     return jax.tree.map_with_path(lambda path, x: new(x) if path[:1] == (step,) else x, tree)

@@ -1,4 +1,4 @@
-"""Dense layers as Flax has them, and how the arrays of any layer are moved."""
+"""Dense layers in Flax's layout, and the helper that moves the arrays of any layer."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,8 +18,8 @@ def linear(
 
     Args:
       params: ``weight`` (outputs, inputs) or ``kernel`` (inputs, outputs); ``bias``.
-      inputs: the sizes of the axes that ``DenseGeneral`` has for the inputs, such as (heads, features of a head).
-      outputs: the sizes of the axes that ``DenseGeneral`` has for the outputs.
+      inputs: the sizes of the input axes of ``DenseGeneral``, such as (heads, features of a head).
+      outputs: the sizes of the output axes of ``DenseGeneral``.
 
     Example:
       >>> linear({"weight": np.array([[1, 2], [3, 4], [5, 6]]), "bias": np.array([7, 8, 9])})
@@ -39,14 +39,14 @@ def linear(
 
 
 def linear_after_flatten(params: Arrays, *, shape: tuple[int, ...]) -> dict[str, Array]:
-    r"""The first linear layer after images are flattened, channels first in PyTorch and last in Flax → ``Dense``.
+    r"""The linear layer after a flatten, channels first in PyTorch and channels last in Flax → ``Dense``.
 
     .. math::
       kernel[h W C + w C + c] = weight^T[c H W + h W + w]
 
     Args:
       params: ``weight`` (outputs, inputs); ``bias``.
-      shape: the shape that PyTorch flattens, without the batch: (C, H, W), or C and any other number of axes.
+      shape: the shape that PyTorch flattens, without the batch: (C, H, W), or C and any number of axes.
 
     Example:
       >>> linear_after_flatten({"weight": np.arange(8).reshape(1, 8)}, shape=(2, 2, 2))["kernel"].ravel()
@@ -65,18 +65,18 @@ def linear_after_flatten(params: Arrays, *, shape: tuple[int, ...]) -> dict[str,
 
 
 def moved(params: Arrays, axes: int = 2, /, **places: str | tuple[str, Callable[[Array], Array]]) -> dict[str, Array]:
-    """The arrays by their names in Flax.
+    """Rename the arrays of a layer to Flax's names, and move their entries.
 
     Args:
-      params: the arrays by their names in the framework.
-      axes: how many axes a kernel has at least.
-      **places: for each of these names the name in Flax, or a pair with the function that moves the entries.
+      params: the arrays by the framework's names.
+      axes: the least number of axes of a kernel.
+      **places: the framework's name → Flax's name, or a pair of Flax's name and the function that moves the entries.
     """
     over = [name for name in of_layer(params) if name not in places]
     if over:
         raise ValueError(
             f"this layer only takes {', '.join(places)}, got {', '.join(over)}: use the function of the layer that has "
-            "these arrays, or leave out those that are no parameters."
+            "these arrays, or leave out the arrays that are not parameters."
         )
     made = {}
     for name, given in params.items():
@@ -92,17 +92,17 @@ def moved(params: Arrays, axes: int = 2, /, **places: str | tuple[str, Callable[
 
 
 def of_layer(params: Arrays) -> Arrays:
-    """The arrays of a layer; raise ``TypeError`` if they are no mapping, or none."""
+    """Return ``params``; raise ``TypeError`` unless it is a mapping with at least one array."""
     if not isinstance(params, Mapping) or not params:
         raise TypeError(
-            f"a layer must be a mapping from names to arrays, got {params!r:.80}: pass prefixed(arrays, layer) "
-            "with the layer's name."
+            f"a layer must be a non-empty mapping from names to arrays, got {params!r:.80}: pass "
+            "prefixed(arrays, layer) with the layer's name."
         )
     return params
 
 
 def no_fit(name: str, array: Array, reason: str) -> ValueError:
     return ValueError(
-        f"{name} must be an array in a shape of its layer, got {np.shape(array)} ({reason}): use the function of the "
-        "layer that has this array, with the sizes of the model."
+        f"{name} must be an array with the shape of its layer, got {np.shape(array)} ({reason}): use the function of "
+        "the layer that has this array, with the sizes of the model."
     )

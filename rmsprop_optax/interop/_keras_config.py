@@ -1,4 +1,4 @@
-"""The optimizer here that continues a run, from the config of Keras's RMSprop."""
+"""Make the optimizer that continues a run of Keras's RMSprop, from its config."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _NO_ARGUMENTS = {
     *("name", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor"),
     *("gradient_accumulation_steps", "jit_compile", "is_legacy_optimizer"),
 }
-"""Keys of a config that are no arguments of a dialect."""
+"""Config keys that are not arguments of a dialect."""
 
 
 def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransformationExtraArgs:
@@ -23,16 +23,15 @@ def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransf
     Args:
       config: ``optimizer.get_config()``, or the config that :func:`load` returns. ``use_ema`` and the loss scale do not
         belong to the rule and are ignored. ``gradient_accumulation_steps`` becomes ``optax.MultiSteps``.
-      **changes: arguments of :func:`rmsprop_optax.dialects.keras`, or of ``tf_keras_legacy`` for the config of a legacy
-        optimizer, that replace those of the config. Without a schedule in the config the rate stays that of the last
-        step: pass the schedule of a callback as ``learning_rate``, a function of all steps from 0 on. Also pass
-        schedules that optax does not have, and a ``weight_decay_mask``: the config does not hold the variables that
-        Keras excludes from weight decay.
+      **changes: arguments of :func:`rmsprop_optax.dialects.keras`, or of ``tf_keras_legacy`` for a legacy optimizer,
+        that replace those of the config. Pass as ``learning_rate`` a schedule that a callback computed or that optax
+        does not have, as a function of all steps from 0 on; otherwise the rate stays that of the last step. Pass a
+        ``weight_decay_mask`` if Keras excludes variables from weight decay: the config does not name these variables.
 
     Raises:
-      ValueError: the config is that of another optimizer, or has something without a counterpart here: a schedule that
-        optax does not have; a schedule beside ``gradient_accumulation_steps``, because Keras counts gradients and optax
-        counts steps; or ``ema_overwrite_frequency``.
+      ValueError: the config belongs to another optimizer, or has an option without a counterpart here: a schedule that
+        optax does not have, a schedule with ``gradient_accumulation_steps`` (Keras counts gradients, optax counts
+        steps), or ``ema_overwrite_frequency``.
 
     Example:
       >>> tx = optimizer({"learning_rate": 0.1, "momentum": 0.9, "rho": 0.9, "epsilon": 1e-7, "centered": False})
@@ -47,14 +46,14 @@ def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransf
 
 
 def call(config: Mapping[str, Any], **changes: Any) -> str:
-    """The call that makes :func:`optimizer`, as Python code; a schedule of the user appears under its name.
+    """Return Python code for the optimizer of :func:`optimizer`, with the name of a schedule that the user passed.
 
     Args:
       config: ``optimizer.get_config()``, or the config that :func:`load` returns.
       **changes: arguments of the dialect that replace those of the config.
 
     Raises:
-      ValueError: the config is that of another optimizer, or has no counterpart here.
+      ValueError: the config belongs to another optimizer, or has no counterpart here.
 
     Example:
       >>> schedule = {"initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.9, "staircase": False}
@@ -66,10 +65,10 @@ staircase=False), momentum=0.9)'
 
 
 def hyperparameters(config: Any) -> Mapping[str, Any]:
-    """The arguments of the RMSprop in what ``get_config`` or ``serialize`` returns.
+    """Return the arguments of RMSprop from the result of ``get_config`` or ``serialize``.
 
     Raises:
-      ValueError: the config is that of another optimizer.
+      ValueError: the config belongs to another optimizer.
     """
     if isinstance(config, Mapping) and isinstance(config.get("config"), Mapping):
         name, inner = str(config.get("class_name")).rpartition(">")[2], config["config"]
@@ -84,12 +83,12 @@ def hyperparameters(config: Any) -> Mapping[str, Any]:
         if key not in _NO_ARGUMENTS and key not in {*_taken("keras"), *_taken("tf_keras_legacy")}:
             try:
                 dialects.keras(**{key: value})
-            except TypeError as error:  # which names the nearest
+            except TypeError as error:  # its text suggests the nearest argument
                 raise ValueError(f"config must have the hyperparameters of Keras's RMSprop: {error}") from error
     rate: Any = config.get("learning_rate")
     if not hasattr(rate, "get_config"):
         return config
-    # RMSprop.from_config puts the schedule in place of its config.
+    # RMSprop.from_config replaces a schedule's config by the schedule.
     return {**config, "learning_rate": {"class_name": type(rate).__name__, "config": rate.get_config()}}
 
 
@@ -138,7 +137,7 @@ def _schedule(serialized: Mapping[str, Any], every: int) -> Call:
         if name == "PiecewiseConstantDecay":
             parts = [Call("optax.constant_schedule", {"value": _short(value)}) for value in config["values"]]
             return _joined(parts, [boundary + 1 for boundary in config["boundaries"]])
-    why = "counts gradients where optax.MultiSteps counts steps" if every > 1 else "has no counterpart in optax"
+    why = "counts gradients, while optax.MultiSteps counts steps" if every > 1 else "has no counterpart in optax"
     raise ValueError(
         f"learning_rate must be given, got the schedule {name}, which {why}: pass a function of the number of steps."
     )
@@ -149,6 +148,6 @@ def _joined(schedules: list[Call], boundaries: list[int]) -> Call:
 
 
 def _short(x: Any) -> Any:
-    """A number that float32 holds, as a user types it: 0.1 for 0.10000000149011612."""
+    """Write a float32 number with its shortest digits: 0.1 for 0.10000000149011612."""
     x = x.item() if isinstance(x, np.generic) else x
     return float(str(np.float32(x))) if isinstance(x, float) and np.float32(x) == x else x

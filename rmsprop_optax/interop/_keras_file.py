@@ -25,20 +25,23 @@ _WEIGHTS = "model.weights.h5"
 
 
 def load(path: str | os.PathLike[str], at: str = "optimizer") -> dict[str, Any]:
-    """What a Keras file holds. Neither Keras nor the model's class is needed, and no code in the file runs.
+    """Read a Keras file without Keras, without the model's class, and without running code in the file.
 
     Args:
       path: a ``.keras`` or ``.weights.h5`` file, or the ``.h5`` file of a whole model, from Keras 3 or tf.keras.
-      at: the optimizer's place in the file, such as ``"d_optimizer"``; by default that of the optimizer of ``compile``.
+      at: the optimizer's place in the file, such as ``"d_optimizer"``; the default is the optimizer of ``compile``.
 
     Returns:
-      ``{"optimizer": {"0": …, …}, "config": …, "weights": {path: …}, "parameters": …, "buffers": …}``. ``optimizer``
-      has the optimizer's variables by position; in mixed precision, those of the optimizer inside the
-      ``LossScaleOptimizer``. ``config`` has its class and hyperparameters, as ``keras.optimizers.serialize`` returns
-      them, and is ``None`` if the file has none, as a ``.weights.h5`` file. ``weights`` has the model's variables by
-      their paths in the file. ``parameters`` has the paths of the trained ones by name, such as ``"conv/kernel"``, in
-      the optimizer's order, and ``buffers`` those of the others; both are empty unless the file is a ``.keras`` file of
-      a ``Sequential`` or functional model.
+      A dict with five entries. The last two are empty unless the file is a ``.keras`` file of a ``Sequential`` or
+      functional model.
+
+      - ``"optimizer"``: position (``"0"``, ``"1"``, …) → variable of the optimizer; in mixed precision, of the
+        optimizer inside ``LossScaleOptimizer``.
+      - ``"config"``: class and hyperparameters, as ``keras.optimizers.serialize`` returns them; ``None`` if the file
+        has no config, such as a ``.weights.h5`` file.
+      - ``"weights"``: path in the file → variable of the model.
+      - ``"parameters"``: name, such as ``"conv/kernel"`` → path of a trained variable, in the optimizer's order.
+      - ``"buffers"``: name → path of any other variable.
 
     Raises:
       ValueError: the file is truncated, has another format, holds no optimizer, or refers to other files.
@@ -72,14 +75,14 @@ def save(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write a copy of a Keras file with other numbers in it.
+    """Write a copy of a Keras file with new numbers.
 
     Args:
       path: the new file.
-      checkpoint: what :func:`load` returns for ``like``, with other arrays of the same shapes. ``config`` is not
+      checkpoint: the dict that :func:`load` returns for ``like``, with new arrays of the same shapes. ``config`` is not
         written.
-      like: the file that is copied; it stays as it is.
-      at: the optimizer's place in the file, by default that of the optimizer of ``compile``.
+      like: the file to copy; it does not change.
+      at: the optimizer's place in the file; the default is the optimizer of ``compile``.
       overwrite: whether to replace a file at ``path``, which must not be ``like``.
 
     Raises:
@@ -134,15 +137,15 @@ def save(
 
 
 def count_at(paths: Sequence[str]) -> int:
-    """The position of the variable that counts steps, or -1.
+    """Return the position of the step counter, or -1.
 
-    A LossScaleOptimizer has a count of its own, which precedes that of the optimizer inside: the last count is taken.
+    The counter of a LossScaleOptimizer precedes the counter of the optimizer inside, so the last counter is taken.
     """
     return max((i for i, path in enumerate(paths) if last_name(path) in ("iteration", "iter")), default=-1)
 
 
 def last_name(path: str) -> str:
-    """The last part of a variable's path, without the number of its output in TensorFlow."""
+    """The last part of a variable's path, without TensorFlow's output number (``:0``)."""
     return path.rsplit("/", 1)[-1].split(":")[0]
 
 
@@ -165,7 +168,7 @@ class _Part(io.RawIOBase):
 
 @contextlib.contextmanager
 def _opened(path: Path, at: str) -> Iterator[tuple[Any, Any, Any]]:
-    """The HDF5 file in a Keras file, the optimizer's config, and the model's."""
+    """Open a Keras file: its HDF5 file, the optimizer's config and the model's config."""
     h5py = imported("h5py", path)
     with open(path, "rb") as raw:
         try:
@@ -227,7 +230,7 @@ def _member(archive: zipfile.ZipFile, raw: io.BufferedReader) -> Iterator[IO[byt
 
 
 def _datasets(group: Any, path: Path, at: str = "") -> Iterator[tuple[str, Any]]:
-    """The numeric arrays of an HDF5 file by path; refuse an array that lies outside the file."""
+    """The numeric arrays of an HDF5 file, by path; raise if an array lies outside the file."""
     h5py = imported("h5py", path)
     for key in group:
         name = f"{at}{key}"
@@ -248,9 +251,9 @@ def _datasets(group: Any, path: Path, at: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _places(file: Any, path: Path, datasets: Mapping[str, Any], at: str) -> dict[str, list[str]]:
-    """The paths of each of the optimizer's variables in a file, by position.
+    """Position → paths in the file, of each variable of the optimizer.
 
-    A LossScaleOptimizer stores each variable of the optimizer inside twice.
+    LossScaleOptimizer stores each variable of the optimizer inside twice.
     """
     if "optimizer_weights" in file:
         attributes = file["optimizer_weights"].attrs

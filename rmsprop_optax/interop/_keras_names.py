@@ -1,4 +1,4 @@
-"""The names of a Keras model's variables, from the model's config: the weights in a file have numbers alone."""
+"""Name the variables of a Keras model from its config, because a file only numbers its weights."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,7 +19,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "cell": ("kernel", "recurrent_kernel", "bias"),
     "seed_generator": ("seed_generator_state",),
 }
-"""The variables of a layer in their order; classes that are not here have those of ``Dense``, which may end early."""
+"""Class of a layer → its variables in order. Any other class has the variables of ``Dense``, or the first of them."""
 
 _FIXED = {*_SCALES[2:], *_VARIABLES["Normalization"], *_VARIABLES["seed_generator"]}
 _CHILDREN = (
@@ -48,14 +48,14 @@ class Variable(NamedTuple):
 
 
 def names(model: Any, paths: Collection[str], name_at: Callable[[str], str | None]) -> dict[str, Variable]:
-    """The variables of a model of known layers by name, in Keras's order; none if its config does not list the layers.
+    """Name → variable of a model, in Keras's order; empty if the config does not list the layers.
 
-    A name is that in ``variable.path``, such as ``"conv/kernel"``, without the name of the whole model.
+    A name is ``variable.path`` without the model's name, such as ``"conv/kernel"``.
 
     Args:
       model: the config of a ``Sequential`` or functional model.
       paths: the paths of the variables in the file.
-      name_at: the name that the file has for the layer at a path; ``None`` for a list of layers.
+      name_at: path of a layer in the file → its name, or ``None`` for a list of layers.
     """
     below: dict[str, dict[str, None]] = {}
     for path in paths:
@@ -91,6 +91,6 @@ def names(model: Any, paths: Collection[str], name_at: Callable[[str], str | Non
 
 
 def _snake(name: str) -> str:
-    """The name of a class as a part of a path, as Keras writes it."""
+    """The name of a class in snake case, as Keras writes it in paths."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,4 +1,4 @@
-"""Which variable of a Keras optimizer belongs to which slot: by the variables' names, or by position and config."""
+"""Assign the variables of a Keras optimizer to slots, by name or by position and config."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ KINDS = {
     "average_gradient": "mean",
     "mg": "mean",
 }
-"""Keras's names of the variables → our names of the slots."""
+"""Keras's name of a variable → our name of the slot."""
 
 _NAMES = {
     "Keras 3": re.compile(
@@ -30,13 +30,13 @@ _NAMES = {
 
 
 class Found(NamedTuple):
-    """What the variables of an optimizer are.
+    """The layout of an optimizer's variables.
 
     Attributes:
-      iteration: the position of the variable that counts steps.
+      iteration: the position of the step counter.
       names: the names of the parameters.
-      slots: the positions of each slot's variables, in the order of the names.
-      every: how many gradients make a step.
+      slots: slot → the positions of its variables, in the order of the names.
+      every: the number of gradients in a step.
       steps: the number of steps.
     """
 
@@ -48,17 +48,17 @@ class Found(NamedTuple):
 
 
 def is_file(checkpoint: Any) -> bool:
-    """Whether a checkpoint is what ``load`` returns."""
+    """Whether a checkpoint is a result of ``load``."""
     return isinstance(checkpoint, Mapping) and "optimizer" in checkpoint
 
 
 def understood(
     checkpoint: Any, names: layout.Names | None, config: Mapping[str, Any] | None
 ) -> tuple[list[np.ndarray], Found]:
-    """The arrays of the variables, and what they are.
+    """The arrays of the variables, and their layout.
 
     Raises:
-      ValueError: number, names or shapes of the variables contradict each other, the names or the config.
+      ValueError: number, names or shapes of the variables contradict each other, ``names`` or ``config``.
     """
     if is_file(checkpoint):
         config = checkpoint.get("config") if config is None else config
@@ -84,13 +84,13 @@ def _listed(checkpoint: Mapping[str, Any] | Iterable[Any]) -> list[Any]:
     if missing:
         raise ValueError(
             f"the variables of an optimizer must have the keys 0 to {len(checkpoint) - 1}, got none at "
-            f"{some(missing)}: pass optimizer.variables, or what load returns."
+            f"{some(missing)}: pass optimizer.variables, or the result of load."
         )
     return [checkpoint[str(i)] for i in range(len(checkpoint))]
 
 
 def _check_shapes(arrays: Sequence[np.ndarray], found: Found, names: layout.Names | None) -> None:
-    """Compare the slots of a parameter with its mean square, and this with the array that the user gave."""
+    """Compare the shapes of a parameter's slots with its mean square, and the mean square with the user's array."""
     shapes, first = [a.shape for a in arrays], found.slots["mean_square"]
     wrong = [
         f"a {slot} of {name} with shape {shapes[i]} for {shapes[j]}"
@@ -121,7 +121,7 @@ def _steps(arrays: Sequence[np.ndarray], found: Found) -> int:
     if iteration % every:
         raise ValueError(
             f"iteration must be a multiple of gradient_accumulation_steps, got {iteration} for {every}: no slot holds "
-            "the gradients that are accumulated so far. Save after a whole step, or lower iteration to drop them."
+            "accumulated gradients. Save after a whole step, or lower iteration to drop them."
         )
     return int(iteration) // every
 
@@ -143,7 +143,7 @@ def _by_name(paths: list[str], names: list[str] | None, config: Mapping[str, Any
                 )
             of_kind[name] = i
         elif (i, last_name(path)) != (start + 1, "learning_rate"):
-            raise ValueError(f"the variables must be those of an RMSprop, got {path}: pass the optimizer's own.")
+            raise ValueError(f"the variables must be those of an RMSprop, got {path}: pass optimizer.variables.")
     every = (config or {}).get("gradient_accumulation_steps") or 1
     if ("gradient_accumulator" in held) != (every > 1):
         raise ValueError(

@@ -1,6 +1,6 @@
-"""What Orbax leaves to its callers: a digest of the arrays, short errors, a quiet log, a swap.
+"""Save and restore Orbax checkpoints with a digest, short errors, a quiet log and a safe replacement.
 
-Without a digest, Orbax restores a changed bit as another number. Its ``force=True`` deletes before it writes.
+Orbax restores corrupted arrays without an error. Its ``force=True`` deletes the old checkpoint before it writes.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ _BLOCK = 1 << 20
 
 
 def digest(tree: Tree) -> dict[str, int]:
-    r"""The digest of each array by its path, the same for every sharding.
+    r"""Path → digest of each array, independent of the sharding.
 
     .. math::
       digest = \sum_i mix(bits_i, i) \bmod 2^{32}
 
-    ``mix`` is one-to-one in the bits, so a change of one number always changes the digest.
+    ``mix`` is one-to-one in the bits, so a change in one number always changes the digest.
 
     Example:
       >>> digest({"w": np.array([1.0, 2.0])}) == digest({"w": np.array([2.0, 1.0])})
@@ -46,7 +46,7 @@ def digest(tree: Tree) -> dict[str, int]:
 
 
 def check(tree: Tree, saved: Any) -> None:
-    """Compare arrays with the digest that was saved with them.
+    """Compare arrays with their saved digests.
 
     Raises:
       ValueError: a digest differs, is missing or is left over.
@@ -54,12 +54,12 @@ def check(tree: Tree, saved: Any) -> None:
     there, known = digest(tree), saved if isinstance(saved, dict) else {}
     wrong = [name for name in {**known, **there} if there.get(name) != known.get(name)]
     if wrong:
-        raise ValueError(f"arrays must have the digest that was saved with them, got another of {some(wrong)}")
+        raise ValueError(f"arrays must have the digests that were saved with them, got other digests of {some(wrong)}")
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Discard the tracebacks that Orbax logs of every error, and its threads print after it."""
+    """Discard the tracebacks that Orbax and its threads print for each error."""
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     before, hooks = [logger.level for logger in loggers], (sys.excepthook, sys.unraisablehook)
     try:
@@ -75,10 +75,10 @@ def quiet() -> Iterator[None]:
 
 
 def attempt(function: Callable[[], T], path: str | os.PathLike[str]) -> T:
-    """The return value of a function that reads ``path`` with Orbax.
+    """Call a function that reads ``path`` with Orbax.
 
     Raises:
-      ValueError: Orbax or TensorStore raised one of a dozen types; the message has the error in a few words.
+      ValueError: Orbax or TensorStore raised an error of any type; the message has its first words.
     """
     with quiet():
         try:
@@ -102,7 +102,7 @@ def _of(x: Any) -> int:
 
 @jax.jit
 def _shared(x: jax.Array) -> jax.Array:
-    """The digest of an array that no process holds alone."""
+    """The digest of an array that is sharded over processes."""
     parts = jnp.stack([x.real, x.imag], -1) if jnp.iscomplexobj(x) else x
     wide = np.dtype(f"u{min(parts.dtype.itemsize, 4)}")
     bits = parts if parts.dtype == bool else jax.lax.bitcast_convert_type(parts, wide)
@@ -130,12 +130,12 @@ def claimed(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     if not os.path.lexists(path) or (overwrite and _is_ours(path)):
         return path
     if overwrite:
-        raise FileExistsError(f"{path} is no checkpoint of {_AUTHOR}, and no other is replaced: choose another folder.")
+        raise FileExistsError(f"{path} must be a checkpoint of {_AUTHOR} to be replaced: choose another folder.")
     raise FileExistsError(f"{path} exists: choose another folder, or replace it with overwrite=True (--overwrite).")
 
 
 def save(path: Path, tree: Tree) -> None:
-    """Write a checkpoint beside ``path``, which is :func:`claimed`, and put it there once it is complete.
+    """Write a checkpoint beside ``path``, a result of :func:`claimed`, and move the complete checkpoint there.
 
     Raises:
       FileExistsError: an earlier checkpoint at ``path`` also holds other files, which would be lost.
@@ -157,10 +157,10 @@ def save(path: Path, tree: Tree) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """What :func:`save` wrote, in dicts and tuples.
+    """Restore a checkpoint of :func:`save`, as dicts and tuples.
 
     Raises:
-      ValueError: it is damaged, or no such checkpoint.
+      ValueError: the checkpoint is damaged, or :func:`save` did not write it.
     """
     import orbax.checkpoint as ocp
 
@@ -179,7 +179,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def _tuples(node: Any) -> Any:
-    """Tuples for the lists that Orbax makes of the chains in a state."""
+    """Convert lists to tuples: Orbax restores the tuple of a chain as a list."""
     if isinstance(node, Mapping):
         return {key: _tuples(value) for key, value in node.items()}
     return tuple(map(_tuples, node)) if isinstance(node, list) else node
@@ -195,12 +195,12 @@ def _is_ours(path: Path) -> bool:
 
 
 def _beside(path: Path) -> tuple[Path, Path]:
-    """The new checkpoint until it is complete, and the old one until the new one has its place."""
+    """The paths of the new checkpoint while it is written, and of the old one while it is replaced."""
     return path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
 
 
 def _settled(path: str | os.PathLike[str]) -> Path:
-    """The absolute path, where a complete checkpoint stands even if the process that put it there was killed."""
+    """The absolute path, after completing a replacement that a killed process left unfinished."""
     path = Path(os.path.realpath(path))
     new, old = _beside(path)
     if not path.exists() and _is_ours(new) and _is_ours(old):
@@ -211,7 +211,7 @@ def _settled(path: str | os.PathLike[str]) -> Path:
 
 
 def _discard(path: Path) -> None:
-    """Remove a checkpoint, its mark last: if the process is killed, the rest of it is still ours."""
+    """Remove a checkpoint and, last, its mark, so that :func:`_is_ours` recognises a partly removed one."""
     if _is_ours(path):
         for each in path.iterdir():
             if each.name != _MARK:

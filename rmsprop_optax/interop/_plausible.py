@@ -1,4 +1,4 @@
-"""Checks of slots before they are written: they fit the places of a state, and their numbers are an optimizer's."""
+"""Check slots before they are written: do they fit the state, and can an optimizer have their numbers?"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ def count_of(
     """The number of steps as an int; ``what`` and ``mend`` are for the error.
 
     Raises:
-      ValueError: it is not whole, negative, or does not fit into int32.
+      ValueError: the number is not whole, is negative, or does not fit into int32.
     """
     try:
         number = np.nan if np.ndim(count) or isinstance(count, str) else float(count)
@@ -50,15 +50,15 @@ def cast(slot: str, name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree]], *, repair: bool) -> None:
-    """Compare the arrays of slots with their places, and report all misfits at once.
+    """Compare the arrays of slots with the state's, and report all errors at once.
 
     Args:
       given: slot → name of a leaf → its array.
-      places: slot → trees of the arrays that they replace.
-      repair: whether a mean square may be above the largest number of its place.
+      places: slot → trees of the state's arrays.
+      repair: whether a mean square may exceed the largest number of its format.
 
     Raises:
-      ValueError: a slot or a leaf is missing or left over, a shape differs, or a number is not an optimizer's.
+      ValueError: a slot or a leaf is missing or left over, a shape differs, or no optimizer can have a number.
     """
     olds = {slot: {name: old for tree in trees for name, old in named(tree).items()} for slot, trees in places.items()}
     wrong = []
@@ -84,8 +84,8 @@ def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree
     if wrong:
         raise ValueError(
             f"slots must hold numbers that the state can hold, got {some(wrong)}: take a checkpoint from before the "
-            "run diverged or a state with a wider storage; or pass repair='largest', which makes a mean square that "
-            "is infinite or too large the largest number of its format."
+            "run diverged or a state with a wider storage; or pass repair='largest', which replaces a mean square "
+            "that is infinite or too large by the largest number of its format."
         )
 
 
@@ -121,14 +121,14 @@ def _told(slot: str, name: str, number: float, dtype: Any, top: float) -> str:
 
 
 def variance(mean_square: Any, mean: Any) -> jax.Array:
-    """The variance in float64, with a part for each of two mean squares."""
+    """The variance in float64; the parts of a complex mean square are separate mean squares."""
     if jnp.iscomplexobj(mean_square):
         return jax.lax.complex(variance(mean_square.real, mean.real), variance(mean_square.imag, mean.imag))
     return jnp.maximum(float64(mean_square) - abs_sq(mean), 0)
 
 
 def _ends(value: Any) -> tuple[float, float]:
-    """The smallest and the largest number in an array; NaN if there is one."""
+    """The smallest and the largest number in an array; NaN if an entry is NaN."""
     if not value.size:
         return 0.0, 0.0
     parts = (value.real, value.imag) if jnp.iscomplexobj(value) else (value,)

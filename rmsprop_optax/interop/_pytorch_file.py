@@ -1,4 +1,4 @@
-"""Read files of ``torch.save`` and safetensors; no code in them runs."""
+"""Read files of ``torch.save`` and safetensors without running code in them."""
 
 import argparse
 import json
@@ -14,16 +14,16 @@ from rmsprop_optax.interop._shared import imported
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a file holds, with NumPy arrays for tensors; no code in the file runs.
+    """Read a file, with NumPy arrays for tensors, without running code in the file.
 
     Args:
       path: a file of ``torch.save``, which is opened with ``weights_only=True`` and needs PyTorch 2.6 or later; or a
-        file that ends in ``.safetensors``. Arrays of safetensors have the keys of their dicts joined by dots
-        (``optimizer.state.0.square_avg``), and the metadata has each ``param_groups`` as JSON under such a key. The
-        groups must have ``param_names``, because safetensors sorts its arrays.
+        file that ends in ``.safetensors``. The name of an array in safetensors is its keys joined by dots
+        (``optimizer.state.0.square_avg``); the metadata has each ``param_groups`` as JSON under such a name. The groups
+        must have ``param_names``, because safetensors sorts its arrays.
 
     Returns:
-      The dicts and lists of the file. Arrays of ``torch.save`` are read from the disk when they are used.
+      The dicts and lists of the file. Arrays of ``torch.save`` are memory-mapped.
 
     Raises:
       ValueError: the file is truncated, has another format, or holds objects that only their own code can make.
@@ -36,13 +36,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
       PyTorch 2.13.0: torch/serialization.py; safetensors 0.8.0.
     """
     path = os.fspath(path)
-    with open(path, "rb"):  # whose errors name the file
+    with open(path, "rb"):  # its errors name the file
         pass
     return _load_safetensors(path) if path.endswith(".safetensors") else _load_torch(path)
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """An array or a tensor as a NumPy array, which is a view if possible."""
+    """Convert an array or a tensor to a NumPy array, without a copy if possible."""
     if not type(x).__module__.startswith("torch"):
         return np.asarray(x)
     import torch
@@ -61,7 +61,7 @@ def _load_torch(path: str) -> Any:
             "spite of weights_only=True (CVE-2025-32434)."
         )
     try:
-        # timm saves the arguments of its program, which are data.
+        # timm saves the arguments of its program as a Namespace.
         with torch.serialization.safe_globals([argparse.Namespace]):
             found = torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
         return _plain(found)
@@ -77,8 +77,8 @@ def _load_torch(path: str) -> Any:
             ) from error
         reason = f"{type(error).__name__}: {error}".split(". ")[0]
         raise ValueError(
-            f"{path} must be a whole file of torch.save, got what PyTorch cannot read ({reason}): copy it again, or "
-            "save the state_dicts of the model and of the optimizer."
+            f"{path} must be a whole file of torch.save, got one that PyTorch cannot read ({reason}): copy it again, "
+            "or save the state_dicts of the model and of the optimizer."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The dialects and arguments that continue a run, from the parameter groups of PyTorch's RMSprop and its relatives."""
+"""Make the optimizer that continues a run of PyTorch's RMSprop or its relatives, from the parameter groups."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,15 @@ def arguments(
     """The dialect and its arguments that reproduce each parameter group.
 
     Args:
-      state_dict: the optimizer's.
-      dialect: the framework that wrote ``state_dict``. ``None`` recognises ``"timm"`` by its groups' key
-        ``lr_in_momentum``, and ``"pytorch"`` from version 2.4 on by the groups' key ``capturable`` and steps that are
-        floating-point. Name ``"sb3"``, ``"pfrl"``, an older ``"pytorch"`` and, after ``to_pytorch``,
-        ``"bitsandbytes"``.
-      learning_rate: replaces the rates in the groups, which are those of the last step: a number; a schedule of all
-        steps from 0 on; or a list with one of these for each group.
+      state_dict: the optimizer's ``state_dict()``.
+      dialect: the framework that wrote ``state_dict``. ``None`` recognises ``"timm"`` by the key ``lr_in_momentum`` in
+        its groups, and ``"pytorch"`` since version 2.4 by the key ``capturable`` and floating-point steps. Name an
+        older ``"pytorch"``, ``"sb3"``, ``"pfrl"`` and, after ``to_pytorch``, ``"bitsandbytes"``.
+      learning_rate: replaces the rates in the groups, which hold those of the last step: a number, a schedule of all
+        steps from 0 on, or a list with a number or a schedule for each group.
 
     Raises:
-      ValueError: the dialect cannot be recognised, or the groups are those of another optimizer.
+      ValueError: the dialect cannot be recognised, or the groups belong to another optimizer.
 
     Example:
       >>> group = {"params": [0], "lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.9, "centered": False}
@@ -66,12 +65,12 @@ def calls(
     """The call that reproduces each parameter group, as Python code; a schedule appears under its name.
 
     Args:
-      state_dict: the optimizer's.
+      state_dict: the optimizer's ``state_dict()``.
       dialect: the framework that wrote ``state_dict``, if :func:`arguments` cannot recognise it.
       learning_rate: replaces the rates in the groups: a number, a schedule, or a list of these.
 
     Raises:
-      ValueError: the dialect cannot be recognised, or the groups are those of another optimizer.
+      ValueError: the dialect cannot be recognised, or the groups belong to another optimizer.
 
     Example:
       >>> group = {"params": [0], "lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.9, "centered": False}
@@ -92,22 +91,22 @@ def optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation that continues the run: one dialect, or ``optax.partition`` if the groups differ.
 
-    With timm's ``caution``, ``convert`` must neither split nor join arrays, because ``caution`` compares the entries of
-    an array with each other. In PyTorch a parameter without a gradient does not move. Here its gradient is 0, and
-    weight decay and momentum move it: leave it out with ``optax.masked``.
+    With timm's ``caution``, ``convert`` must neither split nor join arrays, because ``caution`` averages over each
+    array. PyTorch does not move a parameter without a gradient. Here such a gradient is 0, and weight decay and
+    momentum move the parameter: leave it out with ``optax.masked``.
 
     Args:
-      state_dict: the optimizer's.
+      state_dict: the optimizer's ``state_dict()``.
       names: the names of the parameters in the optimizer's order, or a mapping from them to arrays or shapes; used if
         the groups differ.
       convert: the function that makes the tree of parameters from ``{name: array}``; used if the groups differ.
       dialect: the framework that wrote ``state_dict``, if :func:`arguments` cannot recognise it.
-      learning_rate: replaces the rates in the groups, which are those of the last step: a number; a schedule of all
-        steps from 0 on; or a list with one of these for each group.
+      learning_rate: replaces the rates in the groups, which hold those of the last step: a number, a schedule of all
+        steps from 0 on, or a list with a number or a schedule for each group.
 
     Raises:
-      ValueError: the dialect cannot be recognised, the groups are those of another optimizer, names or shapes do not
-        fit, or ``convert`` joins parameters of different groups.
+      ValueError: the dialect cannot be recognised, the groups belong to another optimizer, names or shapes do not fit,
+        or ``convert`` joins parameters of different groups.
 
     Example:
       >>> group = {"params": [0], "lr": 0.01, "alpha": 0.99, "eps": 1e-8, "momentum": 0.9, "centered": False}
@@ -130,7 +129,7 @@ def optimizer(
     label_of = named(layout.labelled(of_name, shapes, convert))
 
     def labelled(params: Tree) -> Tree:
-        # A function of names, because a tree of nnx has other containers than convert returns.
+        # Labels are found by name, because a tree of nnx has other containers than convert returns.
         if unknown := [name for name in named(params) if name not in label_of]:
             raise ValueError(
                 f"parameters must be those that convert makes, {some(list(label_of))}, got {some(unknown)}: pass the "
@@ -162,7 +161,7 @@ def _dialect(group: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], dia
 
 
 def _used_by_timm(values: dict[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that timm uses, and the initial rate, which it stores in the group."""
+    """Drop the arguments that timm ignores, and add the initial rate from the group."""
     if not values.get("momentum"):
         values.pop("caution", None)
     if not values.get("decoupled_decay"):

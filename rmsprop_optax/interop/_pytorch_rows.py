@@ -16,19 +16,19 @@ from rmsprop_optax.interop._shared import has_masked, is_masked
 from rmsprop_optax.interop.slots import Slots, rescaled
 
 KEYS = {"mean_square": "square_avg", "mean": "grad_avg", "momentum": "momentum_buffer"}
-"""Our names of the slots → PyTorch's keys."""
+"""Our name of a slot → PyTorch's key."""
 
 
 class Row(NamedTuple):
     """A parameter of the optimizer.
 
     Attributes:
-      name: as the user or the group has it.
-      position: its key in ``state``.
-      group: its parameter group.
-      entry: its part of ``state``, empty if no gradient has reached it.
-      shape: as the user gives it, or ``None``.
-      dtype: as the user gives it, or ``None``.
+      name: from the user or the group.
+      position: the key in ``state``.
+      group: the parameter group.
+      entry: the value in ``state``; empty before the first gradient.
+      shape: from the user, or ``None``.
+      dtype: from the user, or ``None``.
     """
 
     name: str
@@ -43,8 +43,8 @@ def parts(state_dict: Mapping[str, Any]) -> tuple[Mapping[Any, Mapping[str, Any]
     """The state and the groups of a ``state_dict``.
 
     Raises:
-      ValueError: the dict is that of no optimizer, a hyperparameter is no number, or a parameter is in no group or in
-        several.
+      ValueError: the dict is not an optimizer's, a hyperparameter is not a number, or a parameter is in no group or in
+        several groups.
     """
     if not is_optimizer(state_dict):
         raise ValueError(
@@ -67,7 +67,7 @@ def parts(state_dict: Mapping[str, Any]) -> tuple[Mapping[Any, Mapping[str, Any]
     if over or len(known) < len(positions):
         raise ValueError(
             "each parameter must be in one group, got "
-            + (f"a state of {some(over)} in none." if over else "one in several.")
+            + (f"a state of {some(over)} in no group." if over else "a parameter in several groups.")
         )
     return state, groups
 
@@ -78,10 +78,10 @@ def _is_number(x: Any) -> bool:
 
 
 def rows_of(state_dict: Mapping[str, Any], names: layout.Names | None) -> list[Row]:
-    """The parameters of an optimizer, each with the entries that its group asks for or with no entry.
+    """The parameters of an optimizer, each with all entries that its group asks for or with none.
 
     Raises:
-      ValueError: names are missing or do not fit, or the state is not what the groups ask for.
+      ValueError: names are missing or do not fit, or the state does not fit the groups.
     """
     state, groups = parts(state_dict)
     places = [(i, group) for group in groups for i in group["params"]]
@@ -97,8 +97,8 @@ def rows_of(state_dict: Mapping[str, Any], names: layout.Names | None) -> list[R
             wrong += _misfits(rows[-1])
     if wrong:
         raise ValueError(
-            f"the state of RMSprop must be what its groups ask for, got {some(wrong)}: compare the names and their "
-            "order with the parameters of the optimizer, and momentum and centered with those of the run."
+            f"the state of RMSprop must fit its groups, got {some(wrong)}: compare the names and their order with the "
+            "parameters of the optimizer, and momentum and centered with the options of the run."
         )
     return rows
 
@@ -143,7 +143,7 @@ def asked_of(group: Mapping[str, Any]) -> list[str]:
 
 
 def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
-    """The rows; a row without a state gets the state before the first step.
+    """The rows, with the state before the first step where a row has no state.
 
     Raises:
       ValueError: ``initial_scale`` is needed and ``None``, or negative, or a shape is not known.
@@ -173,7 +173,7 @@ def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
 
 
 def lr_in_momentum(rows: Sequence[Row]) -> bool | None:
-    """Whether the buffers hold the learning rate: only timm's do, unless its group says otherwise."""
+    """Whether the buffers hold the learning rate, which only timm's groups can say; ``None`` without a buffer."""
     with_buffer = [row.group for row in rows if "momentum_buffer" in asked_of(row.group)]
     sides = {bool(group.get("lr_in_momentum", False)) for group in with_buffer}
     if len(sides) > 1:
@@ -186,11 +186,10 @@ def lr_in_momentum(rows: Sequence[Row]) -> bool | None:
 def written(
     rows: Sequence[Row], slots: Slots, convert: layout.Convert, learning_rate: float | Tree | None
 ) -> Iterator[tuple[Row, dict[str, np.ndarray]]]:
-    """The rows that slots have a state for, with the arrays by key in the dtype of the parameter.
+    """The rows that slots have arrays for, each with its arrays by key in the dtype of the parameter.
 
     Raises:
-      ValueError: shapes or the count are missing, the slots are not those that the groups ask for, or a number is not
-        an optimizer's.
+      ValueError: shapes or the count are missing, the slots do not fit the groups, or no optimizer can have a number.
     """
     unknown = [row.name for row in rows if row.shape is None]
     if unknown:
@@ -208,8 +207,8 @@ def written(
         wrong += [f"a {key} of {row.name}" for key in held if row.name in held[key] and key not in asked]
     if wrong:
         raise ValueError(
-            f"slots must be those that momentum and centered of the groups ask for, got {some(wrong)}: create the "
-            "optimizer with the options of the run, or drop or add slots with slots._replace."
+            f"slots must fit momentum and centered of the groups, got {some(wrong)}: create the optimizer with the "
+            "options of the run, or drop or add slots with slots._replace."
         )
     slot_of = {key: slot for slot, key in KEYS.items()}
     return (
@@ -224,7 +223,7 @@ def _written(slot: str, row: Row, array: np.ndarray) -> np.ndarray:
 
 
 def _backward(tree: Tree, shapes: layout.Shapes, convert: layout.Convert) -> dict[str, np.ndarray]:
-    """The arrays that ``convert`` turns into ``tree``, without those whose leaves are all masked."""
+    """The arrays that ``convert`` turns into ``tree``, without masked arrays."""
     if tree is None:
         return {}
     if not has_masked(tree):
@@ -240,5 +239,5 @@ def _backward(tree: Tree, shapes: layout.Shapes, convert: layout.Convert) -> dic
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape of a tensor or an array; a shape stays as it is."""
+    """The shape of a tensor or an array; a shape is returned unchanged."""
     return tuple(getattr(x, "shape", x))

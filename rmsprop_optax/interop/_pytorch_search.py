@@ -49,8 +49,8 @@ def find_model(checkpoint: Any, at: str | None = None) -> dict[str, Any]:
 def parameters(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's ``state_dict`` without the buffers of normalisation layers and without integers.
 
-    The result has the parameters in the order of ``model.named_parameters()``, unless the model has other buffers or
-    uses a parameter twice; :func:`read` compares the shapes with those in the optimizer.
+    The rest is in the order of ``model.named_parameters()``, unless the model has other buffers or shares a parameter.
+    :func:`read` compares the shapes with the optimizer's.
 
     Args:
       model: the ``state_dict``, arrays by name.
@@ -60,7 +60,7 @@ def parameters(model: Mapping[str, Any]) -> dict[str, Any]:
       ['norm.weight']
     """
     if not isinstance(model, Mapping):
-        raise TypeError(f"model must be a state_dict, got {model!r:.80}: find_model finds it in what load returns.")
+        raise TypeError(f"model must be a state_dict, got {model!r:.80}: find_model finds it in the result of load.")
     buffers = "running_mean", "running_var", "num_batches_tracked"
     return {
         name: array
@@ -101,7 +101,7 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _places(node: Any, wanted: Callable[[Any], bool], path: str = "") -> Iterator[tuple[str, Any]]:
-    """The outermost dicts and lists that are wanted, by their keys joined by dots."""
+    """The outermost dicts and lists that satisfy ``wanted``, by their keys joined by dots."""
     if wanted(node):
         yield path, node
     elif isinstance(node, Mapping | list | tuple):

@@ -1,4 +1,4 @@
-"""Recurrent layers of PyTorch and Keras as Flax has them."""
+"""Recurrent layers of PyTorch and Keras in Flax's layout."""
 
 import numpy as np
 
@@ -58,11 +58,11 @@ def cell(params: Arrays) -> dict[str, dict[str, Array]]:
 
 
 def cell_by_gate(params: Arrays) -> dict[str, dict[str, Array]]:
-    """Recurrent layers → Linen's cells with a dense layer for each gate, such as ``LSTMCell`` and ``GRUCell``.
+    """Recurrent layers → Linen's ``LSTMCell``, ``OptimizedLSTMCell``, ``GRUCell`` and ``SimpleCell``.
 
-    The other two are ``OptimizedLSTMCell`` and ``SimpleCell``. These cells have one bias for each gate, as Keras'
-    ``LSTM`` and ``SimpleRNN``. For layers without a bias, keep the biases of the cell at zero with ``optax.masked``.
-    For ``nnx.LSTMCell``, use ``nnx.OptimizedLSTMCell``, which computes the same, and :func:`cell`.
+    These cells have a dense layer and one bias for each gate, like Keras' ``LSTM`` and ``SimpleRNN``. For layers
+    without a bias, keep the biases of the cell at zero with ``optax.masked``. For ``nnx.LSTMCell``, use
+    ``nnx.OptimizedLSTMCell``, which computes the same, and :func:`cell`.
 
     Args:
       params: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh`` of PyTorch's ``LSTM``, ``GRU``, ``RNN`` or their

@@ -1,4 +1,4 @@
-"""Helpers of several formats."""
+"""Helpers that several formats share."""
 
 import importlib
 from collections.abc import Collection, Mapping
@@ -34,12 +34,12 @@ def abs_sq(x: jax.Array) -> jax.Array:
 
 
 def imported(package: str, user: Any, *, install: str | None = None) -> ModuleType:
-    """A package that only some files need.
+    """Import an optional package.
 
     Args:
-      package: the name that is imported.
-      user: what needs the package, for the error.
-      install: the name that pip knows, if it differs.
+      package: the name of the module.
+      user: the file or function that needs the package, for the error.
+      install: the name for pip, if it differs.
 
     Raises:
       ImportError: the package is not installed.
@@ -53,11 +53,11 @@ def imported(package: str, user: Any, *, install: str | None = None) -> ModuleTy
 
 
 def check_fit(framework: str, trees: Mapping[str, Tree], asked: Collection[str], *, needs_count: bool) -> None:
-    """Compare slots with the variables of a framework's optimizer, which has all slots of all parameters.
+    """Compare slots with the variables of a framework's optimizer, which keeps every slot for every parameter.
 
     Args:
       framework: its name, for the error.
-      trees: the slots that are there, by name.
+      trees: slot → its tree.
       asked: the slots that the optimizer has variables for.
       needs_count: whether the optimizer counts steps and the slots do not.
 

@@ -1,9 +1,9 @@
 """bitsandbytes' RMSprop, in 32 or 8 bits; its ``state_dict()`` has PyTorch's layout.
 
-``state1`` is a parameter's mean square: in float32 or, if 8 bits were chosen and the parameter has at least 4096
-entries, in codes. Beside codes there are ``qmap1``, the 256 numbers that the codes stand for, and ``absmax1``, the
-largest entry of each block of 256 (of 2048 before version 0.44.0). The file does not say which optimizer wrote it: the
-single state of Lion, Adagrad or LARS looks the same.
+``state1`` is the mean square of a parameter: in float32 or, for a parameter of at least 4096 entries in an 8-bit
+optimizer, in codes. ``qmap1`` maps the 256 codes to numbers, and ``absmax1`` holds the largest entry of each block of
+256 entries (2048 before version 0.44.0). The file does not name its optimizer: Lion, Adagrad and LARS have the same
+entries.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def to_pytorch(state_dict: Mapping[str, Any]) -> dict[str, Any]:
       square\_avg = qmap1_{state1} \cdot absmax1_{block}
 
     Args:
-      state_dict: the optimizer's.
+      state_dict: the optimizer's ``state_dict()``.
 
     Raises:
       ValueError: entries are missing or left over, such as the second state of another optimizer, or sizes do not fit.
@@ -65,11 +65,11 @@ def read(
     """The slots of an optimizer's ``state_dict()``, in 32 or 8 bits.
 
     Args:
-      state_dict: the optimizer's.
+      state_dict: the optimizer's ``state_dict()``.
       names: the names of the parameters in the optimizer's order, a list or a mapping to arrays or shapes, which are
         compared.
       convert: the function that makes the tree of parameters from ``{name: array}``.
-      initial_scale: the mean square before the first step, 0, if there are parameters that no gradient has reached.
+      initial_scale: the mean square before the first step: 0, needed for parameters that no gradient has reached.
 
     Raises:
       ValueError: entries are missing or left over, or names, shapes and ``convert`` do not fit. The error names them.
@@ -88,10 +88,10 @@ def write(
 ) -> dict[str, Any]:
     """A 32-bit ``state_dict`` with the numbers of the slots, for ``optimizer.load_state_dict``; needs PyTorch.
 
-    An optimizer of 8 bits also takes it, and continues in 32 bits.
+    An 8-bit optimizer also loads this dict, and continues in 32 bits.
 
     Args:
-      state_dict: that of the optimizer that continues the run, new or used. Its groups stay as they are.
+      state_dict: of the optimizer that continues the run, new or used. Its groups are not changed.
       slots: trees of the structure that ``convert`` returns.
       names: the parameters, or their shapes, by name, in the optimizer's order.
       convert: the function that makes the tree from ``{name: array}``; it is inverted.

@@ -1,4 +1,4 @@
-"""Write a run from another framework's file as an Orbax checkpoint: ``rmsprop-optax convert``."""
+"""Convert a run in another framework's file to an Orbax checkpoint: ``rmsprop-optax convert``."""
 
 import contextlib
 import os
@@ -67,21 +67,22 @@ def read(
     config: Mapping[str, Any] | None = None,
     learning_rate: Rates | None = None,
 ) -> Run:
-    """Read a file of Keras, if its suffix is ``.keras`` or ``.h5``, or else of PyTorch, timm and their relatives.
+    """Read a run from a file of Keras, PyTorch, timm or their relatives, without running code in the file.
 
     Args:
-      path: the file; no code in it runs.
-      names: the names of the parameters in the optimizer's order. For PyTorch, ``None`` takes the names in the file or
-        else those of the model, without the buffers of normalisation layers. For Keras, ``None`` takes the names in the
-        config of a ``.keras`` file, such as ``"conv/kernel"``; paths of weights in the file are names as well.
+      path: the file; the suffixes ``.keras`` and ``.h5`` mean Keras.
+      names: the names of the parameters in the optimizer's order. For PyTorch, ``None`` takes the names in the
+        optimizer or else in the model, without the buffers of normalisation layers. For Keras, ``None`` takes the names
+        in the config of a ``.keras`` file, such as ``"conv/kernel"``; a name may also be a path in the file.
       convert: the function that makes the tree of parameters from ``{name: array}``.
-      dialect: the framework that wrote the optimizer of a PyTorch file, if the file does not tell.
+      dialect: the framework that wrote a PyTorch file, if the file does not show it; see
+        :func:`rmsprop_optax.interop.pytorch.arguments`.
       optimizer: the place of the optimizer in the file, its keys joined by dots, if there are several.
       model: the place of the model in a PyTorch file, its keys joined by dots, if there are several.
-      config: hyperparameters that a Keras file does not have, or that replace those in the file.
-      learning_rate: a schedule of all steps from 0 on, or what else :func:`rmsprop_optax.interop.pytorch.optimizer`
-        takes. ``None`` takes the rate in the file, which is constant from here on unless the file is of Keras and has
-        a schedule that optax has: no file of PyTorch's optimizers holds the schedule.
+      config: hyperparameters that a Keras file lacks, or that replace those in the file.
+      learning_rate: a schedule of all steps from 0 on, a number or, for PyTorch, a list of these. ``None`` takes the
+        schedule in a Keras file if optax has it, and otherwise keeps the rate of the last step. Files of PyTorch hold
+        no schedule.
 
     Raises:
       ValueError: the file is truncated, holds another optimizer, or does not fit ``names`` and ``convert``. The message
@@ -95,7 +96,7 @@ def read(
         if Path(path).suffix in (".keras", ".h5"):
             return _read_keras(path, names, convert, optimizer, config or {}, learning_rate)
         if config:
-            raise ValueError(f"config must be None, got {some(list(config))}: {path} is no file of Keras.")
+            raise ValueError(f"config is for files of Keras, got {some(list(config))} for {path}: drop it.")
         return _read_pytorch(path, names, convert, dialect, optimizer, model, learning_rate)
 
 
@@ -123,7 +124,7 @@ def _read_pytorch(
 
 
 def _has_model(node: Any) -> bool:
-    """Whether there is an array outside of the optimizers."""
+    """Whether a checkpoint has an array outside its optimizers."""
     if isinstance(node, Mapping) and "param_groups" not in node:
         return any(map(_has_model, node.values()))
     return any(map(_has_model, node)) if isinstance(node, list | tuple) else hasattr(node, "shape")
@@ -172,7 +173,7 @@ def _run(
     arrays: Mapping[str, Any],
     convert: layout.Convert,
 ) -> Run:
-    """The run whose parameters are ``of``, if these are arrays by name."""
+    """Make a run; if ``of`` has arrays, they are its parameters, and the other arrays its buffers."""
     if not isinstance(of, Mapping):
         return Run(tx, calls, slots, None, {})
     return Run(tx, calls, slots, layout.forward(of, convert), {n: x for n, x in arrays.items() if n not in of})
@@ -180,7 +181,7 @@ def _run(
 
 @contextlib.contextmanager
 def _about(path: StrPath) -> Iterator[None]:
-    """Make each error about the contents of a file name the file."""
+    """Name the file in each error about its contents."""
     try:
         yield
     except (OSError, ImportError):
@@ -207,7 +208,7 @@ def save(
 
     Args:
       path: a new folder.
-      run: the run that :func:`read` returns.
+      run: a result of :func:`read`.
       storage: the format of the mean square from now on, as :func:`rmsprop_optax.with_storage` takes it.
       momentum_storage: the format of the momentum buffer from now on.
       overwrite: whether to replace an earlier checkpoint of this function at ``path``.
@@ -217,7 +218,7 @@ def save(
       The tree that was written, of ``jax.ShapeDtypeStruct``: the abstract tree that restores it.
 
     Raises:
-      FileExistsError: ``path`` exists, and ``overwrite`` is false or something else is there.
+      FileExistsError: ``path`` exists, and ``overwrite`` is false or ``path`` is not a checkpoint of this function.
       ValueError: the slots do not fit. Nothing is written.
     """
     path = _orbax.claimed(path, overwrite=overwrite)
@@ -239,9 +240,10 @@ def restore(
       path: the folder.
       tx: the optimizer that continues the run, such as the one of the file with schedules:
         ``optax.inject_hyperparams(dialects.pytorch)(lr=…, momentum=…)``.
-      params: the tree of parameters to fill: arrays or ``jax.ShapeDtypeStruct``, in any containers with the names of
-        the checkpoint. Their dtypes and shardings are kept. ``None`` takes the dicts and lists of the checkpoint.
-      learning_rate: the rate of the last step, needed if the momentum buffer of only one of the optimizers holds it.
+      params: the tree of parameters to fill: arrays or ``jax.ShapeDtypeStruct``, whose dtypes and shardings are kept.
+        Only the names must be those of the checkpoint, not the containers. ``None`` takes the dicts and lists of the
+        checkpoint.
+      learning_rate: the rate of the last step, needed if the momentum buffer of only one optimizer holds the rate.
 
     Returns:
       The parameters, the state for ``tx``, the number of steps and the other arrays. A state of another structure is
@@ -265,7 +267,7 @@ def restore(
 
 
 def _filled(like: Tree, saved: Tree) -> Tree:
-    """The tree ``like`` with arrays from a tree of the same names."""
+    """The tree ``like`` with the arrays of ``saved``, found by name."""
     there, wanted = named(saved), named(like)
     wrong = [f"no {name}" for name in wanted if name not in there]
     wrong += [f"{name}, which params lacks" for name in there if name not in wanted]
@@ -294,7 +296,7 @@ def _abstract(tree: Tree) -> Tree:
 
 
 def nbytes(run: Run) -> int:
-    """The bytes of the slots, as they are read."""
+    """The number of bytes of the slots, in the dtypes of the file."""
     slots = (run.slots.mean_square, run.slots.mean, run.slots.momentum)
     return sum(int(np.size(x)) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(slots))
 

@@ -1,4 +1,4 @@
-"""Keras's RMSprop: that of Keras 3, that of tf.keras from 2.11 on, and the legacy one of tf.keras.
+"""Keras's RMSprop: of Keras 3, of tf.keras since 2.11, and the legacy optimizer of tf.keras.
 
 A Keras optimizer holds a list of variables; its files store their positions and no names::
 
@@ -10,7 +10,7 @@ A Keras optimizer holds a list of variables; its files store their positions and
     momentum                 of each parameter, with momentum above 0
     average_gradient         of each parameter, with centered; mg in the legacy optimizer
 
-The optimizer's config therefore decides which variable is which, and the user gives the names of the parameters. A
+The optimizer's config therefore determines the slot of each variable, and you pass the names of the parameters. A
 wrong order among parameters of the same shape cannot be detected.
 """
 
@@ -42,14 +42,13 @@ def read(
 
     Args:
       checkpoint: ``optimizer.variables`` (``optimizer.weights`` of the legacy optimizer); or arrays in the same order;
-        or a dict with the keys "0", "1", …, as ``save_own_variables`` writes; or what :func:`load` returns.
-      names: the names of the parameters in the optimizer's order, that of ``model.trainable_variables``. With arrays
-        beside the names, the shapes are compared. ``None`` takes the names of the variables or, where they have none,
-        "0", "1", ….
+        or a dict with the keys "0", "1", …, as ``save_own_variables`` writes; or a result of :func:`load`.
+      names: the names of the parameters in the order of ``model.trainable_variables``. If a mapping gives arrays, their
+        shapes are compared. ``None`` takes the names of the variables or, if they have no names, "0", "1", ….
       convert: the function that makes the tree of parameters from ``{name: array}``.
       config: ``optimizer.get_config()`` or a part of it, such as ``{"momentum": 0.9, "centered": True}``. A missing
-        entry has Keras's default. Without ``learning_rate``, a scalar at position 1 is the learning rate. Needed for
-        arrays without names whose file has no config, and with ``gradient_accumulation_steps``.
+        entry has Keras's default. Without ``learning_rate``, a scalar at position 1 is the learning rate. ``config`` is
+        needed with ``gradient_accumulation_steps``, and for arrays without names, except from a file with a config.
 
     Returns:
       The slots. The arrays are views of the variables, unless ``convert`` copies.
@@ -90,17 +89,17 @@ def write(
 
     Args:
       like: the variables of the optimizer that continues the run, in any form that :func:`read` takes. A new optimizer
-        has them after ``optimizer.build(model.trainable_variables)``. Variables that are no slots keep their values:
+        has them after ``optimizer.build(model.trainable_variables)``. Variables that are not slots keep their values:
         the learning rate, averages of weights, the loss scale.
       slots: trees of the structure that ``convert`` returns.
       names: the names of the parameters in the optimizer's order, or ``None`` for the names of the variables.
       convert: the function that makes the tree from ``{name: array}``; it is inverted.
-      config: ``optimizer.get_config()`` or a part of it, needed where :func:`read` needs it.
+      config: ``optimizer.get_config()`` or a part of it, as for :func:`read`.
       learning_rate: the rate of the last step, needed if the momentum buffer of the slots does not hold the rate.
 
     Returns:
-      ``{"0": …, "1": …}`` in the dtypes of ``like``, for ``optimizer.load_own_variables``. If ``like`` is what
-      :func:`load` returns, the whole of it with these variables, for :func:`save`.
+      ``{"0": …, "1": …}`` in the dtypes of ``like``, for ``optimizer.load_own_variables``. If ``like`` is a result of
+      :func:`load`, a copy of this dict with the new variables, for :func:`save`.
 
     Raises:
       ValueError: the variables contradict the config; the slots are not those of the optimizer or have no count; or the

@@ -1,11 +1,11 @@
-"""Layers of PyTorch and Keras as Flax has them: the parts of the user's ``convert``.
+"""Layers of PyTorch and Keras in Flax's layout: the parts of your ``convert``.
 
 Each function takes the arrays of one layer by the framework's names and returns them by Flax's names, which Linen and
-nnx share unless the docstring says otherwise. The names tell the framework: PyTorch's ``weight`` is Keras' ``kernel``.
+nnx share unless the docstring says otherwise. The names show the framework: PyTorch's ``weight`` is Keras' ``kernel``.
 Arrays may be absent; a name that the layer does not have raises ``ValueError``. Arrays and tensors are moved and never
 computed with, so slots follow them in both directions (:mod:`rmsprop_optax.interop.layout`).
 
-Default options differ and are converted by hand:
+Default options differ; set them by hand:
 
 ===================== ======= ===== ====
 epsilon               PyTorch Keras Flax
@@ -127,17 +127,16 @@ def norm(params: Arrays) -> dict[str, Array]:
 
 
 def batch_stats(module: Arrays, *, entries: int | None = None) -> dict[str, Array]:
-    r"""The running statistics of batch normalisation → ``batch_stats`` of Linen and of nnx, or those back to PyTorch's.
+    r"""Running statistics of batch normalisation → ``batch_stats`` of Linen and of nnx, or back to PyTorch's.
 
-    PyTorch's running variance is that of a sample, n / (n − 1) times the one that Flax and Keras keep. With ``entries``
-    it is converted:
+    PyTorch keeps the unbiased variance, n / (n − 1) times the variance that Flax and Keras keep. ``entries`` converts
+    one to the other:
 
     .. math::
       var = running\_var \cdot (n - 1) / n
 
-    This is exact but for the 1 that a running variance starts from, which leaves an error of
-    ``(1 - momentum)**num_batches_tracked / n``. Without ``entries``, the variance stays, and both frameworks infer
-    alike.
+    The initial value of 1 in a running variance leaves an error of ``(1 - momentum)**num_batches_tracked / n``. Without
+    ``entries``, the variance is not changed, and both frameworks give the same outputs at inference.
 
     Args:
       module: ``running_mean`` and ``running_var``, or ``moving_mean`` and ``moving_variance``; other arrays of the
@@ -145,7 +144,7 @@ def batch_stats(module: Arrays, *, entries: int | None = None) -> dict[str, Arra
       entries: n, the entries of one channel in a batch of the training (batch size × height × width), at least 2.
 
     Raises:
-      ValueError: the module has no statistics, has those of Keras with ``entries``, or ``entries`` is out of its range.
+      ValueError: the module has no statistics, ``entries`` is given for Keras, or ``entries`` is out of its range.
 
     Example:
       >>> module = {"weight": np.ones(1), "running_mean": np.array([1.0]), "running_var": np.array([3.0])}
@@ -165,7 +164,7 @@ def batch_stats(module: Arrays, *, entries: int | None = None) -> dict[str, Arra
             f"{some(list(module)) or 'no array'}: pass the state dict of one layer, prefixed(arrays, layer)."
         )
     if entries is not None and (type(entries) is not int or entries < 2):
-        raise ValueError(f"entries must be a whole number above 1, got {entries!r}: batch size × height × width.")
+        raise ValueError(f"entries must be a whole number above 1, got {entries!r}: pass batch size × height × width.")
     ratio = 1.0 if entries is None else (entries - 1) / entries
     return moved(
         stats,
@@ -197,8 +196,8 @@ def multi_head_attention(params: Arrays, *, num_heads: int) -> dict[str, dict[st
     .. math::
       query[e, h, d] = weight[h D + d, e], \quad out[h, d, e] = weight[e, h D + d]
 
-    The attention of Keras has Flax's layout: convert it with ``("mha/query", linear)`` and so on; ``out`` is named
-    ``attention_output`` in Keras.
+    Keras' attention already has Flax's layout: convert it with ``("mha/query", linear)`` and so on. Keras calls ``out``
+    ``attention_output``.
 
     Args:
       params: ``in_proj_weight`` (3 E, E) or ``q_proj_weight`` (E, E), ``k_proj_weight``, ``v_proj_weight``;

@@ -1,7 +1,7 @@
 """Convert between named arrays and parameter trees, both ways.
 
-The user's function that converts weights, ``{name: array} → tree``, also converts slots, because a slot has the shape
-of its weight. The function only moves entries, so this module can invert it.
+Your function that converts weights, ``{name: array} → tree``, also converts slots, because a slot has the shape of its
+weight. The function only moves entries, so this module can invert it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def forward(arrays: Mapping[str, npt.ArrayLike], convert: Convert) -> Tree:
-    """The tree of a slot, in which every entry of every array has one place.
+    """The tree that ``convert`` makes of a slot's arrays.
 
     Raises:
       ValueError: ``convert`` needs other arrays, leaves an array out, or uses an array twice.
@@ -32,7 +32,7 @@ def forward(arrays: Mapping[str, npt.ArrayLike], convert: Convert) -> Tree:
 def backward(tree: Tree, shapes: Shapes, convert: Convert) -> dict[str, np.ndarray]:
     """The named arrays that ``convert`` turns into ``tree``.
 
-    Where ``convert`` returns views, the tree is written through the views; otherwise the entries are numbered.
+    If ``convert`` returns views, the tree is written through the views; otherwise the entries are numbered.
 
     Raises:
       ValueError: ``convert`` does more than move entries, or returns a tree of other leaves or shapes.
@@ -74,7 +74,7 @@ def _compare(made: Shapes, values: Mapping[str, Any]) -> None:
 
 
 def _numbered(values: Mapping[str, Any], shapes: Shapes, convert: Convert, dtype: Any) -> dict[str, np.ndarray]:
-    """:func:`backward` for a ``convert`` that copies: it moves numbers, which show where each entry goes."""
+    """:func:`backward` for a ``convert`` that copies: numbered entries show where each entry goes."""
     sizes = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in shapes.items()}
     total = sum(sizes.values())
     ends = np.cumsum([0, *sizes.values()])
@@ -122,7 +122,7 @@ def names_of(given: Iterable[str]) -> list[str]:
     """
     names = list(given)
     if isinstance(given, str) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"names must be a list or a mapping of texts, got {given!r:.80}: put a single one in a list.")
+        raise ValueError(f"names must be a list or a mapping of texts, got {given!r:.80}: put a single name in a list.")
     twice = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(set(names)) < len(names) else []
     if twice:
         raise ValueError(f"each parameter must have a name of its own, got {some(twice)} more than once.")
@@ -137,10 +137,10 @@ _DRAWS = (-1e30, 1e-30)
 
 
 def _check(shapes: Shapes, convert: Convert) -> None:
-    """Raise unless ``convert`` puts each entry in one place; follow marks that are broadcast and cost no memory.
+    """Raise unless ``convert`` puts each entry in one place.
 
-    Every array has one mark, an odd float32: a shorter dtype and an integer cannot hold it. A function that changes
-    large or small, negative or positive numbers changes a mark of one draw at least.
+    Each array is one mark, broadcast without memory: an odd float32, which a shorter dtype or an integer cannot hold.
+    Marks of two sizes and signs show changes of large or small, negative or positive numbers.
     """
     for draw in _DRAWS:
         bits = np.float32(draw).view(np.uint32) | np.uint32(1)
@@ -163,7 +163,7 @@ def _check(shapes: Shapes, convert: Convert) -> None:
 
 
 def _counts(marks: Any) -> dict[Any, int]:
-    """How often each mark occurs. Nearly every leaf has a single mark, which is one number in memory."""
+    """Mark → number of entries with it. Most leaves have one mark, a broadcast number: no sorting."""
     marks = np.asarray(marks)
     if marks.size and marks.min() == marks.max():
         return {marks.min().item(): marks.size}
@@ -172,7 +172,7 @@ def _counts(marks: Any) -> dict[Any, int]:
 
 def _call(convert: Convert, arrays: dict[str, Any]) -> Tree:
     if not callable(convert):
-        raise TypeError(f"convert must be a function from {{name: array}} to a tree, got {convert!r:.80}: pass it.")
+        raise TypeError(f"convert must be a function from {{name: array}} to a tree, got {convert!r:.80}: write one.")
     try:
         return convert(arrays)
     except KeyError as error:

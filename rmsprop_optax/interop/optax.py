@@ -1,7 +1,7 @@
 """The states of ``optax.rmsprop``, with any of its options.
 
-A state of optax is converted to a state of this package, which :mod:`rmsprop_optax.interop.slots` reads and writes. The
-package optax is ``_optax`` in this file, which has the name of its format.
+A state of optax is converted to a state of this package, which :mod:`rmsprop_optax.interop.slots` reads and writes.
+This module is named optax, so it imports the package as ``_optax``.
 """
 
 import functools
@@ -31,18 +31,18 @@ def read(state: Any, *, decay: Any = None) -> Slots:
     .. math::
       mean\_square = nu / (1 - decay^{count}), \quad mean = mu / (1 - decay^{count}), \quad momentum = -trace
 
-    Without bias correction, the divisors are 1. The sign is positive if ``optax.trace`` precedes the learning rate in a
-    chain of the user.
+    Without bias correction, the divisors are 1. The sign is positive if ``optax.trace`` precedes the learning rate in
+    your own chain.
 
     Args:
       state: the state of ``optax.rmsprop``, ``optax.scale_by_rms`` or ``optax.scale_by_stddev``, or of a chain with one
         of them, at any depth of a tree; also an ``nnx.Optimizer`` or its ``nnx.state``, which holds no types: Adam's
         moments in it look like those of a centered RMSprop.
-      decay: that of the optimizer, in [0, 1). Needed with ``bias_correction=True``, else refused.
+      decay: the optimizer's, in [0, 1): needed with ``bias_correction=True``, and only then.
 
     Returns:
-      The slots. ``count`` is that of the bias correction or of a schedule, and ``None`` if the state has neither or if
-      they differ.
+      The slots. ``count`` is the count of the bias correction or of a schedule; ``None`` if the state has no count, or
+      several that differ.
 
     Raises:
       ValueError: the state has no mean square of optax, or ``decay`` is missing or not needed.
@@ -68,8 +68,8 @@ def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = No
       like: ``optax.rmsprop(…).init(params)``, which gives structure, dtypes and shardings; also an ``nnx.Optimizer``
         or its ``nnx.state``.
       slots: trees whose leaves have the names of the parameters.
-      decay: that of the optimizer, in [0, 1). Needed with ``bias_correction=True``, together with a count in the slots;
-        else refused.
+      decay: the optimizer's, in [0, 1): needed with ``bias_correction=True``, and only then. The slots must then have a
+        count.
       learning_rate: the rate of the last step, needed if the momentum buffer of only one side holds the rate.
 
     Returns:
@@ -109,7 +109,7 @@ def _kinds() -> tuple[type[Any], ...]:
 
 
 def _states() -> tuple[Any, ...]:
-    """The types that an ``nnx.State`` is searched for."""
+    """State types to look for in an ``nnx.State``."""
     return (*_kinds(), _optax.TraceState, *KINDS)
 
 

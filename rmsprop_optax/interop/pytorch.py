@@ -1,13 +1,13 @@
-"""PyTorch's RMSprop, and timm's, Stable-Baselines3's and PFRL's, whose ``state_dict()`` has the same layout::
+"""RMSprop of PyTorch, timm, Stable-Baselines3 and PFRL, whose ``state_dict()`` has one layout::
 
   {
       "state": {position: {"step", "square_avg", "grad_avg", "momentum_buffer"}},
       "param_groups": [{"params", "lr", …}],
   }
 
-A position is the place of a parameter among those that the optimizer got. Names come from the groups, if the optimizer
-was made with ``model.named_parameters()`` (PyTorch 2.6 and later), or from the user. A wrong order among parameters of
-the same shape cannot be detected.
+A position is the index of a parameter in the optimizer. Names come from the groups, if the optimizer was made with
+``model.named_parameters()`` (PyTorch 2.6 and later), or from you. A wrong order among parameters of the same shape
+cannot be detected.
 """
 
 from collections.abc import Mapping
@@ -52,17 +52,16 @@ def read(
     """The slots of an optimizer's ``state_dict()``.
 
     Args:
-      state_dict: the optimizer's, with arrays or tensors in the shapes of the parameters.
+      state_dict: the optimizer's ``state_dict()``, with arrays or tensors.
       names: the names of the parameters in the optimizer's order, a list or a mapping such as
-        ``dict(model.named_parameters())``. Arrays or shapes in a mapping are compared. If the groups have
-        ``param_names``, any order will do, and ``None`` takes the names of the groups.
+        ``dict(model.named_parameters())``. Shapes in a mapping are compared. If the groups have ``param_names``, the
+        order does not matter, and ``None`` takes these names.
       convert: the function that makes the tree of parameters from ``{name: array}``.
       initial_scale: the mean square before the first step, 0 in PyTorch and PFRL, 1 in timm and Stable-Baselines3.
-        Needed for parameters without a state, which no gradient has reached; ``names`` must have their shapes.
+        Needed for parameters that no gradient has reached, which have no state; ``names`` must have their shapes.
 
     Returns:
-      The slots. ``count`` is that of the parameter with the most steps. The arrays are views, unless ``convert``
-      copies.
+      The slots. ``count`` is the largest step of a parameter. The arrays are views, unless ``convert`` copies.
 
     Raises:
       ValueError: entries are missing or left over, or names, shapes and ``convert`` do not fit. The error names them.
@@ -91,7 +90,7 @@ def read(
         whole = {name: held.get(name, np.broadcast_to(blank, shape)) for name, shape in shapes.items()}
         return jax.tree.map(lambda keep, x: x if keep else optax.MaskedNode(), kept, layout.forward(whole, convert))
 
-    mend = "take a checkpoint that is whole, with the steps of an RMSprop"
+    mend = "take a whole checkpoint of an RMSprop"
     count = max(count_of(row.entry["step"], f"the step of {row.name}", mend) for row in rows)
     return Slots(**{slot: tree(key) for slot, key in KEYS.items()}, count=count, lr_in_momentum=lr_in_momentum(rows))
 
@@ -107,19 +106,19 @@ def write(
     """A ``state_dict`` with the numbers of the slots, for ``optimizer.load_state_dict``; needs PyTorch.
 
     Args:
-      state_dict: that of the optimizer that continues the run, new or used. Its groups stay as they are.
+      state_dict: of the optimizer that continues the run, new or used. Its groups are not changed.
       slots: trees of the structure that ``convert`` returns.
       names: the parameters, or their shapes, by name: in the optimizer's order, or in any order if the groups have
-        ``param_names``. A tensor gets the dtype of its parameter, or that of the slot if there is only a shape.
+        ``param_names``. A tensor gets the dtype of its parameter, or of the slot if only a shape is given.
       convert: the function that makes the tree from ``{name: array}``; it is inverted.
       learning_rate: the rate of the last step, needed if the momentum buffer of only one side holds the rate.
 
     Returns:
-      A new dict with new tensors. A parameter that is masked in the slots has no state in it.
+      A new dict with new tensors. Parameters that are masked in the slots have no state.
 
     Raises:
-      ValueError: the slots are not those that ``momentum`` and ``centered`` of the groups ask for, or have no count;
-        names, shapes and ``convert`` do not fit; or the learning rate is missing or not needed.
+      ValueError: the slots do not fit ``momentum`` and ``centered`` of the groups, or have no count; names, shapes and
+        ``convert`` do not fit; or the learning rate is missing or not needed.
 
     Example:
       >>> optimizer.load_state_dict(
@@ -131,7 +130,7 @@ def write(
     """
     torch = imported("torch", "interop.pytorch.write")
 
-    def tensor(array: np.ndarray) -> Any:  # by way of float32: torch does not know NumPy's bfloat16
+    def tensor(array: np.ndarray) -> Any:  # through float32, because torch rejects NumPy's bfloat16
         return torch.tensor(
             array.astype(_numbers.wide(array.dtype), copy=False), dtype=getattr(torch, str(array.dtype))
         )

@@ -24,22 +24,22 @@ from rmsprop_optax.interop._shared import abs_sq, float64, is_masked
 
 
 class Slots(NamedTuple):
-    """The state of an optimizer in a form that belongs to no framework.
+    """The state of an optimizer, independent of the framework.
 
-    A tree has the structure of the parameters; a leaf that the optimizer leaves out is ``optax.MaskedNode()``.
+    Each tree has the structure of the parameters; a leaf that the optimizer leaves out is ``optax.MaskedNode()``.
 
     Attributes:
       mean_square: the running mean of the squared gradients, centered or not, in real arrays. PyTorch treats a complex
-        parameter as two real ones; their two mean squares are the parts of a complex array.
+        parameter as two real parameters; their mean squares are the two parts of a complex array.
       mean: the running mean of the gradients, or ``None`` if the optimizer is not centered.
-      momentum: the buffer that is subtracted from the parameters, or ``None`` without momentum. The buffers of optax,
-        MXNet and Chainer's ``RMSpropGraves`` have the other sign in their checkpoints.
-      count: the number of steps so far, or ``None`` if a checkpoint does not hold it.
+      momentum: the buffer that is subtracted from the parameters, or ``None`` without momentum. Checkpoints of optax,
+        MXNet and Chainer's ``RMSpropGraves`` hold the buffer with the opposite sign.
+      count: the number of steps so far, or ``None`` if a checkpoint has no count.
       lr_in_momentum: ``True`` if the buffer holds the learning rate (TensorFlow, Keras, optax), ``False`` if the buffer
-        is multiplied by the rate when it is used (PyTorch), ``None`` without a buffer. With ``None``, :func:`write`
-        does not rescale.
-      gain: the factors of the step rates in ``dialects.climin(…, step_adapt=…)``, else ``None``. Only the state of this
-        package has a place for them; the formats of other frameworks leave them out.
+        is multiplied by the rate when it is used (PyTorch), ``None`` without a buffer or if :func:`write` must not
+        rescale the buffer.
+      gain: the factors of the step rates in ``dialects.climin(…, step_adapt=…)``, else ``None``. Other frameworks'
+        formats leave the gains out.
     """
 
     mean_square: Any
@@ -60,17 +60,17 @@ def read(state: Any) -> Slots:
       state: the state of :func:`rmsprop_optax.rmsprop`, of a dialect, or of a chain with one of them, also inside
         ``optax.masked``, ``partition``, ``MultiSteps``, ``inject_hyperparams`` or ``apply_if_finite``; or a whole
         ``nnx.Optimizer`` or ``TrainState``; or ``nnx.state(optimizer)``, the same as ``nnx.split(optimizer)[1]``. The
-        optimizers of a partition are merged. An ``nnx.State`` holds no types: Adam's moments in it look like those of a
-        centered RMSprop, and are read as such.
+        optimizers of a partition are merged. An ``nnx.State`` holds no types, so Adam's moments in it are read as those
+        of a centered RMSprop.
 
     Returns:
-      The slots, in float32 or wider for every storage. What other links of a chain keep, such as the gains of
-      :func:`rmsprop_optax.scale_by_gains`, is no slot. A float32 array is that of the state and not a copy. Centered
-      moments are NumPy arrays in float64, so that ``mean_square − |mean|²`` is the variance again.
+      The slots, in float32 or wider for every storage. A float32 array is shared with the state, not copied. Centered
+      moments are NumPy arrays in float64, so that ``mean_square − |mean|²`` restores the variance. The state of other
+      links, such as :func:`rmsprop_optax.scale_by_gains`, is left out.
 
     Raises:
-      ValueError: the state has no mean square of this package or has several for one parameter; or the counts, or the
-        places of the learning rate, differ between its parts.
+      ValueError: the state has no mean square of this package or has several for one parameter; or its parts differ in
+        the count or in ``lr_in_momentum``.
 
     Example:
       >>> from rmsprop_optax import rmsprop
@@ -116,8 +116,8 @@ def write(
     .. math::
       nu = \max(mean\_square - |mean|^2, 0) \text{ if centered, else } mean\_square
 
-    Every count of steps, those of schedules included, becomes the count of the slots. All else stays as in ``like``.
-    Everything is checked before anything is written.
+    Every step counter, including those of schedules, gets the count of the slots. All other entries are those of
+    ``like``. All slots are checked before the first is written.
 
     Args:
       like: ``tx.init(params)``; or a ``TrainState``, ``nnx.Optimizer`` or ``nnx.state(optimizer)`` that holds such a
@@ -125,10 +125,10 @@ def write(
       slots: trees whose leaves have the names of the parameters. The containers may differ, such as a dict and an
         ``nnx.State``.
       learning_rate: the rate of the last step, above 0: a number, or a tree of numbers that is a prefix of the
-        parameters. Needed if the momentum buffer of only one side holds the rate; else it is refused.
-      repair: ``"largest"`` writes the largest number of the format for a mean square that is infinite or larger. In
-        float32 and bfloat16, its weight stands still for hundreds of steps at a decay of 0.9, as in optax the weight of
-        an overflowed ``nu`` does for good. uint8 ends at 14336, so the weight moves. ``None`` refuses such a number.
+        parameters. Needed if the momentum buffer of only one side holds the rate, and only then.
+      repair: ``"largest"`` replaces a mean square that is infinite or too large by the largest number of the format.
+        In float32 and bfloat16 the weight then does not move for hundreds of steps at a decay of 0.9 (in optax, with
+        an infinite ``nu``, it never moves again); in uint8, whose largest number is 14336, it moves. ``None`` raises.
       progress: called with the bytes of each array of the slots after it is written, for a progress bar.
 
     Returns:
@@ -214,22 +214,22 @@ def _places(like: Any) -> dict[str, list[Tree]]:
 
 
 def transfer(state: Any, like: Any, *, learning_rate: Any = None, repair: Literal["largest"] | None = None) -> Any:
-    """A state for other options: momentum, centering or bias correction added or dropped, another storage or dialect.
+    """Convert a state to other options: momentum, centering, bias correction, another storage or dialect.
 
     A slot that the old optimizer did not keep starts as in ``like``.
 
     Args:
       state: the state of the old optimizer, as :func:`read` takes it.
-      like: ``init(params)`` of the new optimizer, or what else :func:`write` takes.
-      learning_rate: the rate of the last step, needed if the momentum buffer of only one of the optimizers holds it.
+      like: ``init(params)`` of the new optimizer, in any form that :func:`write` takes.
+      learning_rate: the rate of the last step, needed if the momentum buffer of only one optimizer holds the rate.
       repair: see :func:`write`.
 
     Returns:
       A new tree like ``like``; an ``nnx.Optimizer`` is changed in place and returned.
 
     Raises:
-      ValueError: one of the states is not of this package; leaves or shapes differ; the new format does not hold a
-        number; or the learning rate is missing or not needed.
+      ValueError: a state is not of this package; leaves or shapes differ; a number is too large for the new format; or
+        the learning rate is missing or not needed.
 
     Example:
       >>> from rmsprop_optax import dialects, rmsprop
@@ -250,7 +250,7 @@ def transfer(state: Any, like: Any, *, learning_rate: Any = None, repair: Litera
 
 
 def _each(function: Callable[..., Any], *trees: Tree) -> Tree:
-    """Map a function of real arrays over trees; the two results of a split complex leaf become one complex array."""
+    """Map a function of real arrays over trees; join the results for the parts of a complex leaf."""
 
     def leaf(*xs: Any) -> Any:
         if is_components(xs[0]):
@@ -265,7 +265,7 @@ def _none_of(tree: Any) -> Any:
 
 
 def _hosted(x: jax.Array) -> Any:
-    """A NumPy array if JAX has no such dtype without ``enable_x64``, else the array itself."""
+    """A NumPy array if JAX needs ``enable_x64`` for the dtype, else the array itself."""
     stays = np.dtype(x.dtype).itemsize <= jnp.zeros((), complex if jnp.iscomplexobj(x) else float).itemsize
     return x if stays or not x.is_fully_addressable else np.asarray(x)
 
@@ -279,7 +279,7 @@ def _variance(mean_square: jax.Array, mean: jax.Array, _: Any) -> jax.Array:
 
 
 def _finite(mean_square: jax.Array, _: Any = None) -> jax.Array:
-    """An infinite mean square, which only ``repair`` lets through, as the largest finite number."""
+    """Replace infinity, which only ``repair`` lets through, by the largest finite number."""
     return jnp.minimum(mean_square, jnp.finfo(mean_square.dtype).max)
 
 
@@ -288,7 +288,7 @@ def _as_it_is(x: jax.Array, _: Any) -> jax.Array:
 
 
 def _merged(name: str, trees: list[Tree]) -> Tree:
-    """One tree from several that have masked each other's leaves; ``None`` if there is no leaf."""
+    """Merge trees that mask each other's leaves; ``None`` if there is no leaf."""
     if not jax.tree.leaves(trees):
         return None
     if len(trees) == 1:
@@ -310,7 +310,7 @@ def _merged(name: str, trees: list[Tree]) -> Tree:
 
 
 def _filled(tree: Any, others: list[Any]) -> Any:
-    """A mapping with masks for the keys that only others have: an ``nnx.State`` drops masked leaves."""
+    """Add masks for the keys that only other trees have, because an ``nnx.State`` drops masked leaves."""
     others = [other for other in others if isinstance(other, Mapping)]
     if not others or not isinstance(tree, Mapping):
         return tree
@@ -338,11 +338,11 @@ def lr_in_momentum(state: Any) -> bool | None:
 
 
 def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> Any:
-    """The momentum buffer of the slots for a state whose buffer holds the learning rate, or does not."""
+    """The momentum buffer of the slots, multiplied or divided by the learning rate if the state needs it."""
     if not isinstance(slots, Slots) or slots.lr_in_momentum not in (None, True, False):
         raise TypeError(
-            f"slots must be interop.Slots with lr_in_momentum True, False or None, got {slots!r:.80}: pass what "
-            "read returns, after the state to write to."
+            f"slots must be interop.Slots with lr_in_momentum True, False or None, got {slots!r:.80}: pass the result "
+            "of read, after the state to write to."
         )
     sides = {slots.lr_in_momentum, lr_in_momentum} if slots.momentum is not None else set()
     if sides != {True, False}:
@@ -350,7 +350,7 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> A
             return slots.momentum
         raise ValueError(
             f"learning_rate must be None if no momentum buffer is rescaled, got {learning_rate}: drop it. A buffer is "
-            "rescaled if only one side's holds the rate."
+            "rescaled if the buffer of only one side holds the rate."
         )
     if learning_rate is None:
         holds, other = ("slots", "state") if slots.lr_in_momentum else ("state", "slots")
@@ -367,7 +367,7 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> A
         )
     except (TypeError, ValueError) as error:
         raise ValueError(
-            "learning_rate must be a finite number above 0, or a tree of such that is a prefix of the parameters, got "
+            "learning_rate must be finite and above 0, a number or a tree that is a prefix of the parameters, got "
             f"{learning_rate!r} ({str(error).splitlines()[0]}): give the rate of the last step."
         ) from error
 

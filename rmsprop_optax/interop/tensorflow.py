@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow, which name an optimizer's slots after the variables.
+"""Checkpoints of TensorFlow, which name a slot after its variable.
 
 ================= ============================================ =============================================
 slot              TensorFlow 1                                 TensorFlow 2, legacy optimizer of tf.keras
@@ -9,7 +9,7 @@ momentum          ``w/RMSProp_1``, if centered ``w/RMSProp_2`` ``w/.OPTIMIZER_SL
 ================= ============================================ =============================================
 
 TensorFlow 1 has the momentum slot even without momentum. The names of TensorFlow 2 end in
-``/.ATTRIBUTES/VARIABLE_VALUE``. Other optimizers of Keras keep a list there; :func:`keras_variables` finds the list.
+``/.ATTRIBUTES/VARIABLE_VALUE``. For optimizers of Keras that are not legacy, use :func:`keras_variables`.
 """
 
 import os
@@ -36,8 +36,8 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """All variables of a checkpoint by name.
 
     Args:
-      path: the common beginning of the names of the checkpoint's files, such as ``"run/model.ckpt-1000"``; or a folder,
-        for the latest checkpoint in it.
+      path: the prefix of the checkpoint's files, such as ``"run/model.ckpt-1000"``; or a folder, for its latest
+        checkpoint.
 
     Raises:
       ValueError: the checkpoint is truncated, or the files are no checkpoint.
@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except (tf.errors.OpError, ValueError, IndexError) as error:
         raise ValueError(
             f"{path} must be a whole checkpoint of TensorFlow, got {type(error).__name__}: {error}. Pass the "
-            "common beginning of the names of its .index and .data files, and copy them again if they are truncated."
+            "prefix of its .index and .data files, and copy the files again if they are truncated."
         ) from error
 
 
@@ -72,13 +72,13 @@ def read(
 
     Args:
       checkpoint: arrays by name, as :func:`load` returns them, of one optimizer.
-      names: the names of the trained variables, in any order. With arrays beside the names, the shapes are compared.
-        ``None`` takes all variables that have a slot. A name in TensorFlow 2 is ``"layer_with_weights-0/kernel"``.
+      names: the names of the trained variables, in any order, such as ``"layer_with_weights-0/kernel"`` in TensorFlow
+        2. If a mapping gives arrays, their shapes are compared. ``None`` takes all variables that have a slot.
       convert: the function that makes the tree of parameters from ``{name: array}``.
-      momentum: whether the optimizer has momentum. Needed for TensorFlow 1, whose momentum slot holds the last step if
-        there is no momentum.
-      optimizer: the optimizer's name in TensorFlow 1, by default ``"RMSProp"``; its place in the checkpoint in
-        TensorFlow 2, by default ``"optimizer"``, that of ``model.compile``.
+      momentum: whether the optimizer has momentum. Needed for TensorFlow 1: without momentum, its momentum slot holds
+        the last step.
+      optimizer: in TensorFlow 1 the optimizer's name, by default ``"RMSProp"``; in TensorFlow 2 its place in the
+        checkpoint, by default ``"optimizer"``, the place in ``model.compile``.
 
     Returns:
       The slots. ``count`` is ``global_step`` (TensorFlow 1) or the optimizer's ``iter``, and ``None`` if the checkpoint
@@ -123,14 +123,14 @@ def write(
 
     Args:
       like: the variables by name of the run that continues, as
-        ``{v.op.name: session.run(v) for v in tf.compat.v1.global_variables()}``. The slots are replaced; their shapes
-        and dtypes, and all other variables, stay.
+        ``{v.op.name: session.run(v) for v in tf.compat.v1.global_variables()}``. Only the numbers of the slots are
+        replaced.
       slots: trees of the structure that ``convert`` returns.
       names: the names of the trained variables, in any order; ``None`` takes all variables that have a slot.
       convert: the function that makes the tree from ``{name: array}``; it is inverted.
-      momentum: whether the optimizer has momentum, needed for TensorFlow 1. Without momentum, the momentum slot of
-        TensorFlow 1 stays as it is in ``like``.
-      optimizer: the optimizer's name in TensorFlow 1, its place in the checkpoint in TensorFlow 2.
+      momentum: whether the optimizer has momentum, needed for TensorFlow 1. Without momentum, its momentum slot is not
+        changed.
+      optimizer: as in :func:`read`.
       learning_rate: the rate of the last step, needed if the momentum buffer of the slots does not hold the rate.
 
     Returns:
@@ -176,7 +176,7 @@ def keras_variables(checkpoint: Mapping[str, npt.ArrayLike], optimizer: str = "o
       optimizer: the optimizer's place in the checkpoint, by default that of ``model.compile``.
 
     Raises:
-      ValueError: the optimizer is not there.
+      ValueError: the checkpoint has no such optimizer at that place.
 
     Example:
       >>> keras_variables({f"optimizer/{v}/.ATTRIBUTES/VARIABLE_VALUE": 0 for v in ("_iterations", "_variables/1")})
@@ -203,14 +203,14 @@ def keras_variables(checkpoint: Mapping[str, npt.ArrayLike], optimizer: str = "o
 def _check(checkpoint: Any) -> None:
     if not isinstance(checkpoint, Mapping):
         raise TypeError(
-            f"a checkpoint must be a mapping from names to arrays, got {checkpoint!r:.80}: pass what load returns."
+            f"a checkpoint must be a mapping from names to arrays, got {checkpoint!r:.80}: pass the result of load."
         )
 
 
 def _places(
     checkpoint: Mapping[str, npt.ArrayLike], names: layout.Names | None, momentum: bool | None, optimizer: str | None
 ) -> tuple[dict[str, dict[str, str]], str]:
-    """The key of each variable's entry, for each slot, all checked; and the key of the count of steps."""
+    """Slot → variable → key in the checkpoint, all checked; and the key of the step counter."""
     _check(checkpoint)
     if momentum is not None:
         check_flag("momentum", momentum)
