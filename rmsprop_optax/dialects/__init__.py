@@ -1,17 +1,17 @@
 """Each framework's RMSprop with its own argument names, in its own order, with its own defaults.
 
-"RMSprop" names several algorithms: they differ in where epsilon stands, in what the mean square starts from, in whether
-the learning rate comes before or after the momentum buffer, and in what weight decay means. A dialect is one of them,
-exactly: the same gradients give the same parameters as the framework's own optimizer.
+"RMSprop" names several algorithms. They differ in the place of epsilon, the initial mean square, the order of learning
+rate and momentum buffer, and the meaning of weight decay. A dialect is one of these algorithms, exactly: the same
+gradients give the same parameters as the framework's own optimizer.
 
-A dialect does not reproduce lost digits: statistics are float32 or wider, and the centered variance is not computed as
-the difference E[g²] − E[g]², which can turn negative. An option that the framework accepts but ignores raises an error.
-Options that do not change the rule are no arguments. ``None`` turns an option off, also where the framework writes 0,
-because ``optax.inject_hyperparams`` turns numbers into arrays; a Python 0 is off as well.
+A dialect does not reproduce rounding errors: statistics are float32 or wider, and the centered variance is not computed
+as the difference E[g²] − E[g]², which can turn negative. An option that the framework accepts but ignores raises an
+error. A dialect omits arguments that do not change the rule. ``None`` turns an option off, even if the framework writes
+0, because ``optax.inject_hyperparams`` turns numbers into arrays; a Python 0 also turns an option off.
 
-:data:`TABLE` holds the dialects as data, :data:`ALIASES` other names for them, :data:`NOT_REPRODUCED` the rules called
-RMSprop that have no dialect. To add a dialect, write a function in one of the families beside this file and name it in
-the imports below.
+:data:`TABLE` holds the dialects as data, :data:`ALIASES` other names for them, and :data:`NOT_REPRODUCED` the rules
+called RMSprop without a dialect. To add a dialect, write a function in one of the families beside this file and add it
+to the imports below.
 """
 
 # ruff: noqa: I001 (the order of the imports is that of the table; `as` makes them public to type checkers)
@@ -80,7 +80,7 @@ NOT_REPRODUCED: dict[str, str] = {
     "sparse gradients": "some frameworks update the rows that a sparse gradient leaves out, some do not; gradients in "
     "JAX are dense",
 }
-"""A rule called RMSprop that has no dialect → the reason."""
+"""Rule called RMSprop without a dialect → the reason."""
 
-# Not the dialects themselves: `import *` would replace the user's optax and keras.
+# Without the dialects, because `import *` would replace the user's optax and keras.
 __all__ = ["ALIASES", "NOT_REPRODUCED", "TABLE", "AdaptiveStepsState", "Alias", "Arguments", "Dialect"]

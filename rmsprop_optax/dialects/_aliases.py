@@ -8,8 +8,8 @@ class Alias(NamedTuple):
 
     Attributes:
       dialect: a row of :data:`rmsprop_optax.dialects.TABLE`.
-      defaults: argument of the dialect → its default under this name, where it differs.
-      source: where the rule was read, if the name is that of another framework.
+      defaults: argument of the dialect → its default under this name, if different.
+      source: the code with the rule, if the name belongs to another framework.
     """
 
     dialect: str
@@ -82,5 +82,5 @@ ALIASES: dict[str, Alias] = {
 }
 """Name in lower case → :class:`Alias`.
 
-"tensorflow" is version 1, whose rule papers call TensorFlow's; "tf.keras" is Keras' since TensorFlow 2.11.
+"tensorflow" is version 1, as in papers; "tf.keras" is Keras since TensorFlow 2.11.
 """

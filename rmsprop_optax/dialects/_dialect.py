@@ -1,4 +1,4 @@
-"""What a dialect is: a constructor in a framework's words, and the facts about its rule."""
+"""Dialects: a constructor with a framework's argument names, and the facts about its rule."""
 
 import functools
 import inspect
@@ -22,7 +22,7 @@ Decay = Literal["L2", "L1", "decoupled", "decoupled, no lr"]
 
 
 class Arguments(NamedTuple):
-    """What a framework calls the numbers that every RMSprop has; ``None`` where it has no such argument."""
+    """A framework's names for the numbers of every RMSprop; ``None`` for an argument that it does not have."""
 
     learning_rate: str | None
     decay: str | None
@@ -35,21 +35,21 @@ class Dialect(NamedTuple):
 
     Attributes:
       constructor: the function that returns the transformation.
-      arguments: what the framework calls the common numbers.
-      epsilon: where epsilon stands: ``inside`` the root, ``outside`` (beside) it, in ``both`` places, or as a ``floor``
+      arguments: the framework's names for the common numbers.
+      epsilon: the place of epsilon: ``inside`` the root, ``outside`` (beside) it, in ``both`` places, or as a ``floor``
         of the root.
-      constant: the epsilon, or the formula of the floor, of a rule that has no argument called epsilon.
-      initial: what the mean square starts from.
+      constant: the epsilon, or the formula of the floor, if the rule has no epsilon argument.
+      initial: the mean square before the first step.
       centered: whether the mean is subtracted.
-      bias_correction: whether the averages are corrected for their start.
+      bias_correction: whether the averages are bias-corrected.
       buffer: when there is a momentum buffer.
       lr_in_momentum: whether the learning rate comes before the buffer.
       nesterov: whether the momentum is always Nesterov's.
-      smooths: what the momentum adds up: divided gradients, which are ``steps``, or ``gradients`` before the division.
-        Of steps it may be the average that a bias correction makes of them, or a sum of steps times √(1 - momentum²).
+      smooths: the terms of the momentum: ``steps`` (divided gradients), ``gradients`` before the division,
+        bias-corrected ``averages of steps``, or ``damped steps``, multiplied by √(1 - momentum²).
       decays: the kinds of weight decay, the default first; ``no lr``: not multiplied by the learning rate.
-      refused: arguments that the framework accepts but ignores or refuses; they must be off.
-      note: a sentence about what the other facts do not say.
+      refused: arguments that the framework ignores or refuses; they must be off.
+      note: a sentence with a further fact.
     """
 
     constructor: Callable[..., optax.GradientTransformationExtraArgs]
@@ -69,22 +69,22 @@ class Dialect(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Where the rule was read, with its version: the end of the constructor's docstring."""
+        """The code or paper with the rule, and its version: the last section of the constructor's docstring."""
         return _docs.source(self.constructor)
 
     @property
     def denominator(self) -> str:
-        """What the gradient is divided by, in the framework's arguments, ``nu`` and ``var``, the centered one."""
+        """The denominator, in the framework's arguments, ``nu`` (mean square) and ``var`` (variance)."""
         return ", with momentum ".join(self.divisors(self.arguments.eps))
 
     @property
     def start(self) -> str:
-        """What the mean square starts from, in the framework's arguments."""
+        """The mean square before the first step, in the framework's arguments."""
         return self.starts_from(self.arguments.eps)
 
     @property
     def momentum(self) -> str:
-        """Whether the learning rate comes before or after the momentum buffer, if there is one."""
+        """The place of the learning rate, before or after the momentum buffer."""
         place = "before" if self.lr_in_momentum else "after"
         if self.buffer == "never":
             return "no buffer"
@@ -98,10 +98,10 @@ class Dialect(NamedTuple):
         return " or ".join(self.decays) or "none"
 
     def divisors(self, eps: str | None = "eps") -> tuple[str, ...]:
-        """The formula of the denominator; a second one where momentum changes it.
+        """The formula of the denominator, and a second formula if momentum changes it.
 
         Args:
-          eps: how to write an epsilon that is an argument.
+          eps: the name for an epsilon that is an argument.
         """
         moment, epsilon = "var" if self.centered == "always" else "nu", self._epsilon(eps)
         inside, outside = f"√({moment} + {epsilon})", f"√{moment} + {epsilon}"
@@ -116,7 +116,7 @@ class Dialect(NamedTuple):
         return formulas[self.epsilon]
 
     def starts_from(self, eps: str | None = "eps") -> str:
-        """What the mean square starts from; ``eps`` is how to write epsilon."""
+        """The mean square before the first step; ``eps`` is the name for an epsilon that is an argument."""
         return self._epsilon(eps) if self.initial == "epsilon" else self.initial
 
     def _epsilon(self, word: str | None) -> str:
@@ -129,16 +129,16 @@ TABLE: dict[str, Dialect] = {}
 _ROLES = {
     "learning_rate": "the learning rate, at least 0; a number or a schedule.",
     "decay": "the weight of the old mean square, in [0, 1).",
-    "initial_scale": "what the mean square starts from, at least 0.",
+    "initial_scale": "the mean square before the first step, at least 0.",
     "momentum": "in [0, 1); ``None`` or 0 is off.",
     "l2": "at least 0; a number or a schedule. ``{}·p`` is added to the gradient (L2). ``None`` or 0 is off.",
 }
-"""What an argument means → its entry in a docstring."""
+"""Role of an argument → its entry in a docstring."""
 _CENTERED = {"centered", "centred", "use_first"}
 _NAMES = dict.fromkeys(
     _CENTERED, "divide by the standard deviation of the gradients; the variance never turns negative."
 ) | {"maximize": "ascend, by negating the gradient before the weight decay."}
-"""The name of an argument → its entry in a docstring."""
+"""Name of an argument → its entry in a docstring."""
 
 
 def dialect(
@@ -156,17 +156,15 @@ def dialect(
     note: str = "",
     words: Mapping[str, str | Range] | None = None,
 ) -> Callable[[Constructor[P]], Constructor[P]]:
-    """Make a constructor a dialect: its arguments are checked under their own names, and it gets its row of the table.
-
-    The docstring gets the sections and entries that it leaves out.
+    """Register a constructor as a dialect: check its arguments, complete its docstring, and add a row to :data:`TABLE`.
 
     Args:
       epsilon: see :class:`Dialect`, also for the facts without an entry here.
       *decays: the kinds of weight decay, the default first.
-      centered: ``None`` is "option" if the constructor has an argument of this name or a like one, else "never".
+      centered: ``None`` is "option" if the constructor has an argument ``centered`` (or its synonym), else "never".
       bias_correction: ``None`` is "option" if the constructor has an argument of this name, else "never".
       buffer: ``None`` is "option" if the constructor has a momentum, else "never".
-      words: argument → its range, or the name of one in :data:`rmsprop_optax._numbers.RANGES` if that differs.
+      words: argument → its range, or a key of :data:`rmsprop_optax._numbers.RANGES` if the names differ.
     """
 
     def decorate(function: Constructor[P]) -> Constructor[P]:
@@ -197,7 +195,7 @@ def dialect(
 
 
 def _complete(row: Dialect) -> None:
-    """Add to the docstring what many dialects share."""
+    """Complete the docstring with the text that dialects share."""
     moment = "variance" if row.centered == "always" else "mean square"
     roles = _ROLES | {
         "eps": "added to the root, at least 0."
@@ -216,7 +214,7 @@ def _complete(row: Dialect) -> None:
 
 
 def _without(refused: tuple[str, ...], function: Constructor[P]) -> Constructor[P]:
-    """The constructor, which raises if an argument is set that must be off."""
+    """Make a constructor raise if an argument is set that must be off."""
 
     @functools.wraps(function)
     def constructor(*args: P.args, **kwargs: P.kwargs) -> optax.GradientTransformationExtraArgs:

@@ -27,15 +27,15 @@ def optax(
       x_t = g_t / √(nu_t + eps)   or   g_t / (√nu_t + eps)
       b_t = momentum · b_{t-1} + learning_rate_t · x_t,   p_{t+1} = p_t - b_t
 
-    :func:`rmsprop_optax.rmsprop` with optax's arguments alone. Deviations: optax's centered variance turns negative and
-    the update NaN, and with ``bias_correction`` the first update is divided by rounding errors; ``bias_correction``
-    with an ``initial_scale`` raises. The momentum buffer has the other sign. With ``bias_correction`` the state holds
-    corrected statistics, where optax corrects them at every use.
+    :func:`rmsprop_optax.rmsprop` with optax's arguments alone. Deviations: optax's centered variance can turn negative
+    and the update NaN, and optax divides the first centered update with ``bias_correction`` by rounding errors.
+    ``bias_correction`` with an ``initial_scale`` raises here. The momentum buffer has the opposite sign. With
+    ``bias_correction`` the state holds corrected statistics; optax corrects them at every use.
 
     Args:
       eps: at least 0, added where ``eps_in_sqrt`` says.
       eps_in_sqrt: whether ``eps`` stands under the root or beside it.
-      nesterov: take the momentum step once more beyond the buffer. Without momentum it changes nothing.
+      nesterov: take the momentum step once more beyond the buffer. Without momentum this option changes nothing.
       bias_correction: weigh the gradients seen so far as Adam does; centered, the first variance is 0.
 
     Raises:
@@ -107,7 +107,7 @@ def flax_optim(
       v_t = beta2 · v_{t-1} + (1 - beta2) · g_t²
       p_{t+1} = p_t - learning_rate_t · g_t / (√v_t + eps)
 
-    A learning rate is required, where Flax's ``None`` takes one at every step.
+    A learning rate is required. Flax also accepts ``None`` and then takes a rate at every step.
 
     Example:
       flax_optim(learning_rate=0.1) turns a first gradient of 2.0 into an update of -0.316228.

@@ -58,7 +58,7 @@ def dl4j(
       p_{t+1} = p_t - learningRate_t · g_t / (√G_t + epsilon)
 
     Args:
-      epsilon: added to the root, at least 0; also what the mean square starts from.
+      epsilon: added to the root, at least 0; also the mean square before the first step.
 
     Example:
       dl4j() turns a first gradient of 2.0 into an update of -0.447214.

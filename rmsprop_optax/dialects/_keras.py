@@ -35,17 +35,17 @@ def keras(
       b_t = momentum · b_{t-1} + learning_rate_t · clip(g_t) / √(v_t + epsilon)
       p_{t+1} = p_t - b_t
 
-    Some arguments act outside the rule and are no arguments here: ``use_ema`` averages parameters,
-    ``loss_scale_factor`` and ``gradient_accumulation_steps`` (``optax.MultiSteps``) act on gradients before it,
-    ``name`` does nothing.
+    Arguments that act outside the rule are omitted: ``use_ema`` averages parameters, ``loss_scale_factor`` and
+    ``gradient_accumulation_steps`` (here ``optax.MultiSteps``) act on gradients before the rule, and ``name`` does
+    nothing.
 
     Args:
       weight_decay: at least 0, decoupled; ``None`` is off.
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry.
       global_clipnorm: the largest Euclidean norm of all gradients together.
-      weight_decay_mask: the parameters to decay, as in :func:`rmsprop_optax.rmsprop`. Keras names the others, with
-        ``exclude_from_weight_decay``.
+      weight_decay_mask: the parameters to decay, as in :func:`rmsprop_optax.rmsprop`. ``exclude_from_weight_decay`` in
+        Keras names the parameters not to decay.
 
     Raises:
       ValueError: a number is out of its range, or more than one clipping is set.
@@ -107,12 +107,12 @@ def tf_keras_legacy(
 
     These are two rules: with momentum a fused kernel with epsilon under the root, without momentum Python code with
     epsilon beside it. TensorFlow's documentation calls epsilon the epsilon hat of Kingma and Ba, which stands beside
-    the root. An ``epsilon`` of 0 raises (TensorFlow replaces it by 1e-7). The early releases clip by norm before by
-    value, and not in ``apply_gradients``.
+    the root. An ``epsilon`` of 0 raises (TensorFlow replaces it by 1e-7). Early releases clip by norm before they clip
+    by value, and do not clip in ``apply_gradients``.
 
     Args:
-      momentum: in [0, 1); ``None`` is off; TensorFlow writes 0. An array takes the kernel, whatever its value, as a
-        tensor does in TensorFlow.
+      momentum: in [0, 1); ``None`` is off; TensorFlow writes 0. An array selects the kernel whatever its value, like a
+        tensor in TensorFlow.
       epsilon: above 0, added under the root with momentum, beside it without.
       clipnorm: the largest Euclidean norm of each gradient array.
       clipvalue: the largest absolute value of each entry, before the norms.
@@ -171,11 +171,11 @@ def keras2(
     this dialect raises.
 
     Args:
-      epsilon: at least 0; ``None`` is the version's.
+      epsilon: at least 0; ``None`` is the version's default.
       decay: at least 0; the learning rate is divided by ``1 + decay·t``. ``None`` is off; Keras writes 0.
       clipnorm: the largest Euclidean norm of all gradients together.
       clipvalue: the largest absolute value of each entry, after ``clipnorm``.
-      version: that of Keras: digits and dots.
+      version: the release of Keras, in digits and dots.
 
     Raises:
       ValueError: a number or the version is out of its range, or the version has no such option.

@@ -1,4 +1,4 @@
-"""LaProp, RMSprop whose momentum averages the divided gradients: of DreamerV3, Levanter and SparseCore."""
+"""LaProp, RMSprop with a momentum of divided gradients: DreamerV3, Levanter and SparseCore."""
 
 from typing import Any
 
@@ -91,8 +91,8 @@ def levanter(
       m_t = beta1 · m_{t-1} + (1 - beta1) · clip(g_t) / (√(v_t/(1 - beta2^t)) + eps)
       p_{t+1} = p_t - learning_rate_t · (m_t/(1 - beta1^t) + weight_decay · p_t)
 
-    The rule of :func:`dreamerv3` with another clipping. Our buffer is ``m/(1 - beta1)``. Levanter's documentation has
-    epsilon under the root, a momentum that adds up and no correction; its code has what stands here.
+    The rule of :func:`dreamerv3` with another clipping. Our buffer is ``m/(1 - beta1)``. Levanter's documentation
+    puts epsilon under the root and has a momentum without average or correction; this dialect follows the code.
 
     Args:
       max_grad_norm: the largest Euclidean norm of all gradients together; ``None`` or 0 is off.
@@ -117,7 +117,7 @@ def levanter(
 
 
 def _averaged(beta: Any) -> tuple[optax.GradientTransformation | None, ...]:
-    """``m_t/(1 − beta^t)`` of ``m_t = beta·m_{t-1} + (1 − beta)·x``: a momentum buffer, at a rate that falls."""
+    """``m_t/(1 − beta^t)`` of ``m_t = beta·m_{t-1} + (1 − beta)·x``: a momentum buffer times a falling rate."""
     if beta is None:
         return ()
 
@@ -151,7 +151,8 @@ def sparsecore(
 
     The average of ``g² + eps`` with these decays is the corrected average of ``g²``, plus epsilon, so epsilon stands
     under the root; our mean square is ``nu - eps``. SparseCore updates the rows of a batch only; here gradients are
-    dense. ``rms_clip_threshold`` is not supported there, and ``initial_slot_value`` has no weight after a step.
+    dense. JAX TPU Embedding does not support ``rms_clip_threshold``, and ``initial_slot_value`` has no weight after the
+    first step.
 
     Example:
       sparsecore(learning_rate=0.1) turns a first gradient of 2.0 into an update of -0.043589.

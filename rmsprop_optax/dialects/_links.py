@@ -14,7 +14,7 @@ KERAS = {"rho": "decay", "epsilon": "eps", "clipnorm": "clip", "clipvalue": "cli
 
 
 def clip(bound: Any, link: Callable[[Any], optax.GradientTransformation]) -> optax.GradientTransformation | None:
-    """``link(bound)``, or ``None`` if ``bound`` is; a dynamic 0 bounds nothing."""
+    """``link(bound)``, or ``None`` for ``None``; an array of 0 clips nothing."""
     if bound is None or isinstance(bound, float):
         return None if bound is None else link(bound)
     if not jnp.issubdtype(bound.dtype, jnp.floating):
@@ -65,7 +65,7 @@ def parameters_within(bound: Any) -> optax.GradientTransformation:
 
 
 def inverse_time(learning_rate: Any, decay: Any) -> Any:
-    """The schedule ``learning_rate / (1 + decay·t)``, ``t`` being 0 at first; the rate alone if there is no decay."""
+    """The schedule ``learning_rate / (1 + decay·t)`` from ``t = 0`` on; the rate itself if ``decay`` is ``None``."""
     if decay is None:
         return learning_rate
 
@@ -79,7 +79,7 @@ def inverse_time(learning_rate: Any, decay: Any) -> Any:
 
 
 def add_signs(l1: Any) -> optax.GradientTransformation | None:
-    """``g + l1·sign(p)``, the gradient of a penalty on absolute values; ``None`` if ``l1`` is."""
+    """``g + l1·sign(p)``, the gradient of a penalty on absolute values; ``None`` for ``None``."""
     if l1 is None:
         return None
 
@@ -90,12 +90,12 @@ def add_signs(l1: Any) -> optax.GradientTransformation | None:
 
 
 def parse(version: str, *, since: tuple[int, ...], until: tuple[int, ...]) -> tuple[int, ...]:
-    """The numbers of a version, which compare as versions do.
+    """The numbers of a version, to compare versions.
 
     Args:
       version: digits and dots.
-      since: the first version whose rule is known.
-      until: the last one; versions that begin with it count as it.
+      since: the first version that is allowed.
+      until: the last version that is allowed; a longer version may begin with it.
 
     Raises:
       ValueError: ``version`` has another form or is out of the range.

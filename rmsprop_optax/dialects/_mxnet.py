@@ -1,4 +1,4 @@
-"""MXNet's RMSProp, which has been five rules."""
+"""MXNet's RMSProp: five rules in its releases."""
 
 from typing import Any
 
@@ -56,11 +56,11 @@ def mxnet(
     - From 2.0 on epsilon stands beside the root in the plain form and under it in the centered one. Gradients are
       clipped before ``wd·p`` is added. ``gamma1`` and ``gamma2`` are called ``rho`` and ``momentum``.
 
-    Our buffer is the negative of ``delta``. A ``gamma2`` other than 0.9 raises without ``centered``, where MXNet
-    ignores it. ``rescale_grad`` is ``optax.scale`` before this transformation.
+    Our buffer is the negative of ``delta``. Without ``centered``, MXNet ignores ``gamma2``; here a ``gamma2`` other
+    than 0.9 raises. ``rescale_grad`` is ``optax.scale`` before this transformation.
 
     Args:
-      learning_rate: at least 0; a number or a schedule. ``None`` is the version's: 0.001, or 0.01 up to 0.9.3.
+      learning_rate: at least 0; a number or a schedule. ``None`` is 0.001, or 0.01 up to 0.9.3.
       gamma1: the weight of the old mean square, in [0, 1). ``None`` is 0.9, or 0.95 up to 0.9.3.
       gamma2: the momentum of the centered form, in [0, 1); ``None`` or 0 is off.
       epsilon: at least 0. ``None`` is 1e-8; up to 0.9.3 it cannot be set.
@@ -68,7 +68,7 @@ def mxnet(
         ``None`` is False, or True up to 0.9.3.
       clip_weights: the largest absolute value of a parameter, since 0.9.5; ``None`` is off.
       clip_gradient: the largest absolute value of a gradient's entry; ``None`` is off.
-      version: that of MXNet: digits and dots.
+      version: the release of MXNet, in digits and dots.
 
     Raises:
       ValueError: a number or the version is out of its range, the version has no such option, or ``gamma2`` is set

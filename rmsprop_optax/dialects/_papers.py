@@ -30,7 +30,7 @@ def hinton(
 
     Args:
       nesterov: jump by the momentum first and correct there. The trained parameters are those after the jump;
-        :func:`rmsprop_optax.nesterov_eval_params` takes the jump back. Without momentum it changes nothing.
+        :func:`rmsprop_optax.nesterov_eval_params` undoes the jump. Without momentum this option changes nothing.
 
     Example:
       >>> import jax.numpy as jnp
@@ -59,7 +59,7 @@ def graves(
       b_t = momentum · b_{t-1} + learning_rate · g_t / √(n_t - m_t² + eps)
       p_{t+1} = p_t - b_t
 
-    The paper calls the arguments, in their order, gimel, aleph, beth and daleth. Its buffer has the other sign.
+    The paper calls the arguments, in their order, gimel, aleph, beth and daleth. Its buffer has the opposite sign.
 
     Example:
       graves() turns a first gradient of 2.0 into an update of -0.000459.

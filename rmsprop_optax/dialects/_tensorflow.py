@@ -32,10 +32,9 @@ def tf1(
       p_{t+1} = p_t - mom_t
 
     The mean square starts from 1, so training begins as gradient descent. Deviations: without momentum there is no
-    buffer (TensorFlow's holds the last step); the mean square of a complex gradient is that of its absolute value
-    (TensorFlow squares the complex number). TensorFlow does not update rows that
-    a sparse gradient leaves out; here gradients are dense. ``use_locking`` and ``name`` do not change the rule and are
-    no arguments here.
+    buffer (TensorFlow's holds the last step); the mean square of a complex gradient averages |g|² (TensorFlow squares
+    the complex number). TensorFlow does not update rows that a sparse gradient leaves out; here gradients are dense.
+    ``use_locking`` and ``name``, which do not change the rule, are omitted.
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,12 +88,12 @@ def tensorflowjs(
       mom_t = momentum · mom_{t-1} + learningRate_t · g_t / √(ms_t + epsilon),   p_{t+1} = p_t - mom_t
 
     Centered, TensorFlow.js divides by the root of ``ms − mean² − epsilon``: it subtracts epsilon, a bug that its tests
-    expect and that this dialect reproduces. :func:`sonnet` is the rule that was meant. Deviation: where nothing is left
-    under the root, as at every zero gradient, this dialect makes no step, and TensorFlow.js turns NaN for good.
+    expect and that this dialect reproduces. :func:`sonnet` is the intended rule. Deviation: if the term under the root
+    is not above 0, as at every zero gradient, this dialect makes no step; TensorFlow.js gives NaN for good.
 
     Args:
-      epsilon: added to the mean square under the root, at least 0. TensorFlow.js takes the backend's: 1e-7, or 1e-4
-        on a 16-bit GPU.
+      epsilon: added to the mean square under the root, at least 0. The default of TensorFlow.js is 1e-7, or 1e-4 on a
+        16-bit GPU.
 
     Example:
       tensorflowjs(learningRate=0.1, momentum=0.9) turns a first gradient of 2.0 into an update of -0.316228.

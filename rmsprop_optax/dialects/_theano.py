@@ -70,7 +70,7 @@ def blocks(
 
 
 class AdaptiveStepsState(NamedTuple):
-    """The state of ``climin(…, step_adapt=…)`` after that of the mean square.
+    """The second state of ``climin(…, step_adapt=…)``, after the state of the mean square.
 
     Attributes:
       count: int32 scalar, the number of updates so far.

@@ -29,8 +29,8 @@ def pytorch(
       p_{t+1} = p_t - lr_t · b_t
 
     The real and the imaginary part of a complex parameter are two parameters, each with its own mean square.
-    PyTorch's centered variance turns negative, and the parameters become NaN. ``foreach``, ``capturable`` and
-    ``differentiable`` do not change the rule and are no arguments here.
+    PyTorch's centered variance can turn negative, and the parameters then become NaN. ``foreach``, ``capturable`` and
+    ``differentiable``, which do not change the rule, are omitted.
 
     Returns:
       A transformation as :func:`rmsprop_optax.rmsprop` returns it, with a pair of arrays in the state of a
@@ -110,8 +110,8 @@ def bitsandbytes(
 
     The rule of :func:`pytorch` for real parameters, without momentum and without a centered form. bitsandbytes ignores
     ``momentum`` silently and raises for ``centered``; here both raise. Its 8-bit kernel for CUDA adds the weight decay
-    to the mean square alone, a bug that is not reproduced. The arguments of its storage and ``args`` do not change the
-    rule and are no arguments here.
+    to the mean square alone, a bug that is not reproduced. ``args`` and the arguments of its storage, which do not
+    change the rule, are omitted.
 
     Args:
       alpha: the weight of the old mean square, in [0, 1). bitsandbytes refuses 0.
@@ -140,7 +140,7 @@ def burn(
     ``grad_clipping`` is a link before this transformation.
 
     Args:
-      lr: at least 0; a number or a schedule. Burn takes it at every step.
+      lr: at least 0; a number or a schedule. Burn takes the rate at every step.
 
     Example:
       burn(lr=0.1) turns a first gradient of 2.0 into an update of -0.99995.
@@ -250,7 +250,7 @@ def mlx(
 ) -> optax.GradientTransformationExtraArgs:
     """``mlx.optimizers.RMSprop`` with its own arguments.
 
-    The rule of :func:`jittor`, whose ``lr`` is ``learning_rate`` here and has no default.
+    The rule of :func:`jittor`; ``lr`` is called ``learning_rate`` and has no default.
 
     Example:
       mlx(learning_rate=0.1) turns a first gradient of 2.0 into an update of -1.0.

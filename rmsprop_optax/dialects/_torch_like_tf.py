@@ -1,4 +1,4 @@
-"""PyTorch optimizers with epsilon where TensorFlow has it, under the root."""
+"""PyTorch optimizers with epsilon under the root, as in TensorFlow."""
 
 from math import inf
 from typing import Any
@@ -43,8 +43,8 @@ def timm(
       v_t = v_{t-1} + (1 - alpha) · (g_t² - v_{t-1}),   v_0 = 1
       b_t = momentum · b_{t-1} + lr_t · g_t / √(v_t + eps),   p_{t+1} = p_t - b_t
 
-    With ``lr_in_momentum=False`` the learning rate multiplies the buffer instead, as in PyTorch. ``foreach``
-    does not change the rule and is no argument here.
+    With ``lr_in_momentum=False`` the learning rate multiplies the buffer instead, as in PyTorch. ``foreach``,
+    which does not change the rule, is omitted.
 
     Args:
       weight_decay: at least 0, L2 or decoupled. ``None`` is off; timm writes 0.
@@ -53,7 +53,7 @@ def timm(
       lr_in_momentum: whether the learning rate comes before the buffer (TensorFlow) or after it (PyTorch).
       caution: drop the entries of the step whose sign differs from the gradient's and scale the others up, as in
         arXiv:2411.16085. The buffer keeps all entries.
-      max_lr: the rate that timm's constructor got, above 0, for ``corrected_weight_decay``. ``None`` is ``lr``, which
+      max_lr: the rate passed to timm's constructor, above 0, for ``corrected_weight_decay``. ``None`` is ``lr``, which
         must then be a Python number.
 
     Raises:
@@ -83,13 +83,13 @@ def timm(
     return chain(
         add_weight_decay(coupled),
         cautious(tx) if caution else tx,
-        # The updates of the rule have their sign already, so the decay gets it here.
+        # The updates of the rule are already negated, so the decay is negated here.
         add_weight_decay(decoupled, times=(-1.0, *rates)),
     )
 
 
 def _max_lr(lr: Any, max_lr: Any) -> Any:
-    """The rate that timm's constructor got."""
+    """The rate passed to timm's constructor."""
     if max_lr is None and not isinstance(lr, float):
         raise ValueError(
             "corrected_weight_decay needs max_lr beside an lr that changes, got max_lr=None: pass the rate that timm's "

@@ -1,4 +1,4 @@
-"""RMSprops for PyTorch that have a rule of their own: fastai, HeavyBall and Pyro."""
+"""RMSprops for PyTorch with their own rules: fastai, HeavyBall and Pyro."""
 
 from typing import Any
 
@@ -43,8 +43,8 @@ def fastai(
     not decay biases and the parameters of normalisation by default: chain ``optax.add_decayed_weights`` for that.
 
     Args:
-      eps: added to the root, at least 0. fastai's ``RMSProp`` ignores it and keeps 1e-8, a bug that is not reproduced;
-        ``set_hyper("eps", …)`` sets it there.
+      eps: added to the root, at least 0. fastai's ``RMSProp`` ignores the argument and keeps 1e-8, a bug that is not
+        reproduced; ``set_hyper("eps", …)`` sets epsilon in fastai.
       wd: at least 0, decoupled or L2; ``None`` or 0 is off.
       decouple_wd: decay the parameters themselves instead of the gradient.
 
@@ -78,7 +78,7 @@ def _divided_momentum(momentum: Any, decay: Any, eps: Any) -> optax.GradientTran
         square, trace = state
         _, square = rms.update(updates, square)
         b, trace = buffer.update(updates, trace)
-        # With a decay of 1 the mean square stays, and divides another array.
+        # A decay of 1 does not change the mean square, which here divides b instead of g.
         x, _ = scale_by_rms(jnp.ones([]), eps, eps_in_sqrt=False).update(b, square)
         return x, (square, trace)
 
@@ -98,9 +98,9 @@ def heavyball(
       v_t = d_t · v_{t-1} + (1 - d_t) · g_t²
       p_{t+1} = p_t - lr_t · weight_decay · p_t - lr_t · g_t / max(√v_t, eps)
 
-    The rule of :func:`blocks` with bias correction and weight decay. ``beta2`` is the second of ``betas``, whose first
-    is not used. ``warmup_steps`` is a schedule here. Clipping, caution, MARS, PaLM's decay and short storage are
-    options of all optimizers of HeavyBall, off by default, and no arguments here.
+    The rule of :func:`blocks` with bias correction and weight decay. ``beta2`` is the second of ``betas``; the first is
+    not used. ``warmup_steps`` is a schedule here. Options of all optimizers of HeavyBall that are off by default
+    (clipping, caution, MARS, PaLM's decay, short storage) are omitted.
 
     Args:
       eps: the smallest denominator, at least 0.
@@ -127,8 +127,8 @@ def pyro(eta: ScalarOrSchedule = 1.0, delta: Number = 1e-16, t: Number = 0.1) ->
       sum_1 = g_1²,   sum_k = (1 - t) · sum_{k-1} + t · g_k²
       p_{k+1} = p_k - eta_k · k^(delta - 1/2) · g_k / (1 + √sum_k)
 
-    Stan's ADVI has this rule with a ``delta`` of 0 and gradients that ascend, and looks for the best ``eta`` of 100,
-    10, 1, 0.1 and 0.01 first.
+    Stan's ADVI uses this rule with a ``delta`` of 0 and gradients that ascend, after a search for the best ``eta`` of
+    100, 10, 1, 0.1 and 0.01.
 
     Args:
       delta: added to the exponent of the step, at least 0; a small number.
@@ -156,9 +156,9 @@ def pyro(eta: ScalarOrSchedule = 1.0, delta: Number = 1e-16, t: Number = 0.1) ->
 
 
 def _from_first_square(decay: Any, inner: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Let the mean square of ``inner`` be the square of the first gradient after the first step.
+    """Make the mean square of ``inner`` equal the square of the first gradient after the first step.
 
-    The first gradient is multiplied by ``1/√(1 − decay)`` before, and its step is divided by it.
+    The first gradient is multiplied by ``1/√(1 − decay)``, and its step is divided by the same factor.
     """
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
