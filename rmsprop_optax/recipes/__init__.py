@@ -1,15 +1,15 @@
-"""Published settings: what a paper or its code trained with, each in the dialect of its own framework.
+"""Settings of published papers and their code, each in the dialect of its framework.
 
-A recipe is a function. Its arguments are what only the user knows, and its constants are the source's. It clips
-gradients, adds the L2 penalty of the source's loss and changes the learning rate as the source does. Its docstring
-names what the source does outside the optimizer.
+A recipe is a function whose constants are the source's. Pass it the numbers of your training, such as the steps per
+epoch. A recipe clips gradients, adds the L2 penalty of the source's loss and changes the learning rate as the source
+does. The docstring names the steps of the source outside the optimizer.
 
-Every recipe takes ``learning_rate``, a number or a schedule that replaces the source's. A recipe whose source adds up
-its loss takes ``mean_of``, the number of terms if your loss is their mean: epsilon, the threshold of the clipping and
-the first mean square are then converted together.
+Every recipe takes ``learning_rate``, a number or a schedule that replaces the source's. Some sources sum their loss. If
+your loss is the mean, pass the number of its terms as ``mean_of``: the recipe then converts epsilon, the clipping
+threshold and the initial mean square.
 
-:data:`TABLE` holds the recipes as data. A new recipe is a function in one of the files beside this one, and a line
-below.
+:data:`TABLE` holds the recipes as data. To add a recipe, write a function in one of the files beside this one and add
+it to the imports below.
 """
 
 # ruff: noqa: I001 (the order of the imports is that of the table)

@@ -1,4 +1,4 @@
-"""ImageNet classifiers, and a generator."""
+"""ImageNet classifiers, and a GAN."""
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ def wgan(
 ) -> optax.GradientTransformationExtraArgs:
     """Wasserstein GAN: PyTorch's defaults at a rate of 0.00005, the critic's weights clamped to ±0.01.
 
-    The source clamps before each of the critic's steps, here it is after: the steps are the same, from first weights
-    within the bound, but the generator meets the last of 5 with the clamp, in the source without.
+    The source clamps before each step of the critic, this recipe after the step. The critic's steps are the same if its
+    initial weights are within the bound. The generator differs: it sees the critic clamped, in the source unclamped.
 
     Args:
       clamp: the largest absolute value of the critic's weights; ``None`` for the generator.
@@ -54,13 +54,13 @@ def efficientnet(
     batch_rule: BatchRule = "linear",
     learning_rate: ScalarOrSchedule | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """EfficientNet on ImageNet: the rate rises for 5 epochs, then it falls by 3 % every 2.4 epochs since the start.
+    """EfficientNet on ImageNet: the rate rises for 5 epochs, then falls by 3 % every 2.4 epochs since the start.
 
-    The L2 penalty is on all parameters but the scales and biases of batch normalisation; biases of layers have it.
+    The L2 penalty is on all parameters, including biases of layers, except scales and biases of batch normalisation.
     The source also averages weights, with a decay of 0.9999.
 
     Args:
-      batch_size: images to an update, at least 1; 2048 in the source. The rate is 0.016 for 256.
+      batch_size: images per update, at least 1; 2048 in the source. The rate is 0.016 for 256.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -94,7 +94,7 @@ def mnasnet(
     """MnasNet on ImageNet: :func:`efficientnet` in batches of 1024.
 
     Args:
-      batch_size: images to an update, at least 1; 1024 in the source. The rate is 0.016 for 256.
+      batch_size: images per update, at least 1; 1024 in the source. The rate is 0.016 for 256.
 
     Example:
       >>> import jax.numpy as jnp
@@ -145,7 +145,7 @@ def mobilenet_v2(
     decay of 0.9999.
 
     Args:
-      batch_size: images to an update, at least 1; 96 in the source, the batch of one device. The rate is 0.045 for 96.
+      batch_size: images per update, at least 1; 96 in the source, the batch of one device. The rate is 0.045 for 96.
 
     Example:
       mobilenet_v2(13345, weight_decay_mask=None) turns a first gradient of 1.0 into an update of -0.03182 = -0.045 /
@@ -203,13 +203,13 @@ def timm_efficientnet(
     """EfficientNet of timm on ImageNet: the numbers of :func:`efficientnet`, but the rate changes between epochs only.
 
     The L2 penalty is on arrays of two dimensions or more. The source also averages weights, with a decay of 0.9999.
-    Its MixNet-XL and MobileNetV3 differ in that the rate falls by 3.1 % and 2.7 %, and that of MobileNetV3 is noisy.
+    For its MixNet-XL and MobileNetV3 the rate falls by 3.1 % and 2.7 % instead, for MobileNetV3 with noise.
 
     Args:
-      batch_size: images to an update, at least 1; 256 for B2, as here by default, 768 for B0, 1024 for ES. The rate is
+      batch_size: images per update, at least 1; 256 for B2, as here by default, 768 for B0, 1024 for ES. The rate is
         0.016 for 256.
-      warmup_epochs: at least 1, and 3 by default. The commands do not say; timm's default was 3, and has been 5 since
-        October 2022.
+      warmup_epochs: at least 1, and 3 by default. The source's commands do not set it; timm's default was 3 until
+        October 2022 and is 5 since.
 
     Example:
       >>> import jax.numpy as jnp
@@ -253,7 +253,7 @@ def inception_v3(
     The L2 penalty is on the kernels. The source also averages weights, with a decay of 0.995.
 
     Args:
-      batch_size: images to an update, at least 1; 1024 in the source. The rate is 0.165 for 256.
+      batch_size: images per update, at least 1; 1024 in the source. The rate is 0.165 for 256.
 
     Example:
       inception_v3(1251, weight_decay_mask=None) turns a first gradient of 1.0 into an update of -0.46669 = -0.66 /

@@ -1,4 +1,4 @@
-"""What a recipe is, and what recipes are made of: learning rates and losses of another scale."""
+"""Recipes and their parts: learning-rate schedules, and options for a mean instead of a sum of losses."""
 
 import inspect
 import math
@@ -23,7 +23,7 @@ class Recipe(NamedTuple):
 
     Attributes:
       constructor: the function that returns the transformation.
-      dialect: its row of :data:`rmsprop_optax.dialects.TABLE`.
+      dialect: a key of :data:`rmsprop_optax.dialects.TABLE`.
       settings: the numbers, in one line.
     """
 
@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Where the numbers were read, with the commit: the end of the constructor's docstring."""
+        """The code or paper with the numbers, and its commit: the last section of the constructor's docstring."""
         return _docs.source(self.constructor)
 
 
@@ -44,21 +44,19 @@ TABLE: dict[str, Recipe] = {}
 _MEANINGS = {
     "steps": "the number of updates until the learning rate is 0",
     "steps_per_epoch": "the number of updates in a pass over the training data",
-    "batch_size": "the number of images to an update, of all devices together",
+    "batch_size": "the number of images per update, over all devices",
     "warmup_epochs": "the number of epochs in which the learning rate rises; 3 and 5 are timm's defaults",
-    "mean_of": "the number of terms that your loss is the mean of",
+    "mean_of": "the number of terms in the mean of your loss",
 }
 
 
 def recipe(dialect: str, settings: str, **roles: str) -> Callable[[Constructor[P]], Constructor[P]]:
-    """Make a constructor a recipe: its arguments are checked under their own names, and it gets its row of the table.
-
-    The docstring gets the sections and entries that it leaves out.
+    """Register a constructor as a recipe: check its arguments, complete its docstring, and add a row to :data:`TABLE`.
 
     Args:
       dialect: see :class:`Recipe`.
       settings: see :class:`Recipe`.
-      **roles: argument → its range, or the name of one in :data:`rmsprop_optax._numbers.RANGES` if that differs.
+      **roles: argument → its range, or a key of :data:`rmsprop_optax._numbers.RANGES` if the names differ.
     """
 
     def decorate(function: Constructor[P]) -> Constructor[P]:
@@ -71,7 +69,7 @@ def recipe(dialect: str, settings: str, **roles: str) -> Callable[[Constructor[P
 
 
 def _complete(row: Recipe) -> None:
-    """Add to the docstring what many recipes share."""
+    """Complete the docstring with the text that recipes share."""
     parameters = inspect.signature(row.constructor).parameters
     args = {name: f"{meaning}, at least 1." for name, meaning in _MEANINGS.items()}
     args["learning_rate"] = "at least 0; a number or a schedule."
@@ -80,15 +78,15 @@ def _complete(row: Recipe) -> None:
         'momentum and epsilon by :func:`rmsprop_optax.scaling.to_batch_size` ("square root").'
     )
     args["weight_decay_mask"] = (
-        "the parameters to penalise: a tree of bools that is a prefix of the parameters, or a function of them that "
-        "returns one. ``None`` is all."
+        "the parameters to penalise: a tree of bools that is a prefix of the parameters, or a function from the "
+        "parameters to such a tree. ``None`` is all."
     )
     value, others = "ValueError: a number is out of its range", ""
     if "batch_rule" in parameters:
         value += ", ``batch_rule`` is unknown or makes a decay negative"
     if parameters["learning_rate"].default is None:
         needed, *_ = served = [f"``{name}``" for name in parameters if name in _MEANINGS and name != "mean_of"]
-        args["learning_rate"] += f" It replaces the source's, and is given without {' and '.join(served)}."
+        args["learning_rate"] += f" It replaces the source's schedule: then leave out {' and '.join(served)}."
         value += ", or a number for the source's schedule comes with a ``learning_rate``"
         others = f"TypeError: there is neither {needed} nor a ``learning_rate``"
     if "weight_decay_mask" in parameters:
@@ -103,7 +101,7 @@ def _complete(row: Recipe) -> None:
 
 
 def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -> dict[str, Any]:
-    """The options of a loss that adds up its terms; converted for their mean where ``terms`` says how many there are.
+    """The options of a loss that is a sum, or, with ``terms``, of a loss that is the mean over so many terms.
 
     Raises:
       TypeError: ``terms`` is not a number.
@@ -150,16 +148,16 @@ def for_batch(
 def rate(
     learning_rate: ScalarOrSchedule | None, schedule: Callable[..., optax.Schedule], **options: float | None
 ) -> ScalarOrSchedule:
-    """The user's learning rate where there is one, and else the source's schedule.
+    """The user's learning rate if there is one, else the source's schedule.
 
     Args:
       learning_rate: the user's.
-      schedule: makes the source's schedule from ``options``; has defaults for those that may be ``None``.
-      **options: numbers of at least 1 that serve the schedule alone.
+      schedule: makes the source's schedule from ``options``; has a default for each option that may be ``None``.
+      **options: numbers of at least 1 that only the schedule needs.
 
     Raises:
-      TypeError: there is neither a learning rate nor what the schedule needs, or an option is not a number.
-      ValueError: there are both, or an option is out of its range.
+      TypeError: there is no learning rate, and the schedule lacks an option; or an option is not a number.
+      ValueError: there is a learning rate and an option, or an option is out of its range.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if learning_rate is not None:
@@ -167,7 +165,7 @@ def rate(
         return learning_rate
     for name, parameter in inspect.signature(schedule).parameters.items():
         if name not in given and parameter.default is parameter.empty:
-            raise TypeError(f"{name} must be given, or a learning_rate of your own; {name}: it is {_MEANINGS[name]}.")
+            raise TypeError(f"{name} or learning_rate must be given, got neither: {name} is {_MEANINGS[name]}.")
     found: ScalarOrSchedule = schedule(**{name: _check(name, value) for name, value in given.items()})
     return found
 
@@ -179,7 +177,7 @@ def _refuse(given: dict[str, float]) -> None:
 
 
 def line(rate: float) -> Callable[[float], optax.Schedule]:
-    """From ``rate`` to 0 in so many steps."""
+    """A function from a number of steps to the schedule that falls from ``rate`` to 0 in these steps."""
     return lambda steps: _of_float(optax.linear_schedule(rate, 0.0, steps))
 
 
@@ -189,26 +187,26 @@ def stairs(rate: float, steps: float, factor: float, **options: Any) -> optax.Sc
 
 
 def warm_up(start: float, rate: float, steps: float, then: optax.Schedule) -> optax.Schedule:
-    """From ``start`` towards ``rate`` for so many steps, and then ``then``, which counts from the start.
+    """From ``start`` to ``rate`` in ``steps`` steps, then the schedule ``then``, which counts from step 0.
 
-    ``optax.join_schedules`` counts from the boundary, and ``optax.linear_schedule`` rounds a small rate to the digits
-    of the large one.
+    ``optax.join_schedules`` would count from the boundary, and ``optax.linear_schedule`` would round a small rate to
+    the precision of the large one.
     """
     return _of_float(lambda count: jnp.where(count < steps, start + (rate - start) * (count / steps), then(count)))
 
 
 def by_epoch(schedule: optax.Schedule, steps_per_epoch: float) -> optax.Schedule:
-    """A schedule of whole epochs."""
+    """A schedule of steps, from a schedule of epochs."""
     return _of_float(lambda count: schedule(count // steps_per_epoch))
 
 
 def _of_float(schedule: optax.Schedule) -> optax.Schedule:
-    """Under strict promotion an integer count does not divide by steps that are not whole."""
+    """Pass the count as a float, because strict promotion refuses to divide an integer by a float."""
     return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
 def _check(name: str, value: Any) -> Any:
-    """A static number of at least 1, as Python's."""
+    """A static number of at least 1, as a Python number."""
     if isinstance(value, bool | np.bool_) or not _numbers.is_static(value):
         raise TypeError(f"{name} must be a number, got {name}={value!r}: it is {_MEANINGS[name]}.")
     if not 1 <= value < math.inf:

@@ -21,7 +21,8 @@ def dqn(
     up the 32 errors of a batch, each clipped to ±1.
 
     Args:
-      mean_of: the number of errors, 32 in the source, if your loss is their mean: epsilon is divided by its square.
+      mean_of: the number of errors, 32 in the source, if your loss is their mean: epsilon is divided by the square of
+        this number.
 
     Example:
       >>> import jax.numpy as jnp
@@ -95,10 +96,9 @@ def a3c(
     of a roll-out.
 
     Args:
-      steps: updates until the rate is 0, at least 1; 80 million environment steps of all processes, up to 5 to an
-        update.
-      mean_of: the steps of a roll-out, 5 in the source, if your loss is divided by it: the norm is divided by it, and
-        epsilon by its square.
+      steps: updates until the rate is 0, at least 1: 80 million environment steps of all processes, up to 5 per update.
+      mean_of: the steps of a roll-out, 5 in the source, if your loss is their mean: the norm is divided by this number,
+        and epsilon by its square.
 
     Example:
       a3c(steps=16_000_000) turns a first gradient of 1.0 into an update of -0.002111 = -0.0007 / √(0.01 + 0.1).
@@ -119,12 +119,11 @@ def a2c(
 ) -> optax.GradientTransformationExtraArgs:
     """A2C of OpenAI Baselines: gradients clipped to a norm of 0.5, the rate falls to 0.
 
-    The source takes the rate of a batch at its last environment step, so that it is almost one update ahead. The losses
-    are means.
+    The source computes the rate at the last environment step of a batch, almost one update ahead. The losses are means.
 
     Args:
-      steps: updates until the rate is 0, at least 1: 80 million environment steps, 5 times the environments to an
-        update.
+      steps: updates until the rate is 0, at least 1: 80 million environment steps, 5 times the number of environments
+        per update.
 
     Example:
       a2c(steps=1_000_000) turns a first gradient of 2.0 into an update of -0.000351 = -0.0007·0.5 / √(0.99 +
@@ -148,10 +147,10 @@ def impala(
     Gradients are not clipped, and the losses add up over time and batch.
 
     Args:
-      steps: updates until the rate is 0, at least 1: a billion frames, of which batch · unroll · action repeats, 800,
-        to an update.
-      mean_of: batch · unroll, 200 in the source, if your loss is the mean over them: epsilon and the mean square's
-        first value, 1, are divided by its square.
+      steps: updates until the rate is 0, at least 1: a billion frames, batch · unroll · action repeats = 800 per
+        update.
+      mean_of: batch · unroll, 200 in the source, if your loss is the mean over them: epsilon and the initial mean
+        square, 1, are divided by the square of this number.
 
     Example:
       >>> import jax.numpy as jnp
@@ -183,9 +182,9 @@ def impala_torch(
     The losses add up over time and batch.
 
     Args:
-      steps: updates until the rate is 0, at least 1: environment steps, of which batch · unroll, 640, to an update.
+      steps: updates until the rate is 0, at least 1: environment steps, batch · unroll = 640 per update.
       mean_of: batch · unroll, 640 in the source, if your loss is the mean over them: epsilon and the norm are divided
-        by it.
+        by this number.
 
     Example:
       impala_torch(steps=50_000) turns a first gradient of 1.0 into an update of -0.004364 = -0.00048 / (0.1 + 0.01).

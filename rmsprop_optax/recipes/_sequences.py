@@ -22,7 +22,7 @@ def char_rnn(
 
     Args:
       mean_of: the characters of a sequence, 50 in the source, if your loss is the mean over them: epsilon and the
-        threshold are divided by it.
+        threshold are divided by this number.
 
     Example:
       >>> import jax.numpy as jnp
@@ -48,7 +48,7 @@ def char_rnn(
 
 @recipe("graves", "lr 0.0001, decays 0.95, momentum 0.9, epsilon 0.0001, centered")
 def graves(*, learning_rate: ScalarOrSchedule = 1e-4) -> optax.GradientTransformationExtraArgs:
-    """Graves' handwriting: the numbers of the paper that the dialect has for defaults.
+    """Graves' handwriting: the numbers of the paper, which are the defaults of the dialect.
 
     The paper also clips derivatives inside the network.
 
