@@ -1,19 +1,19 @@
-"""Links of papers, to chain with any dialect: a function, an equation and a source each.
+"""Links of papers, to chain with any dialect; each has one function, one equation and one source.
 
-Two take the place of :func:`rmsprop_optax.scale_by_rms`, because they change what a gradient is divided by:
-:func:`scale_by_max_rms` (AMSGrad) and :func:`scale_by_previous_rms` (ADOPT). Four stand after a whole optimizer or
-around it: :func:`cautious`, :func:`skip_updates`, :func:`magma`, :func:`decay_weights`. Two are for targets that jump,
-as in reinforcement learning: :func:`resettable` and :func:`scale_by_age`.
+Two links replace :func:`rmsprop_optax.scale_by_rms`, because they change the denominator: :func:`scale_by_max_rms`
+(AMSGrad) and :func:`scale_by_previous_rms` (ADOPT). Four follow or wrap a whole optimizer: :func:`cautious`,
+:func:`skip_updates`, :func:`magma`, :func:`decay_weights`. Two are for targets that jump, as in reinforcement learning:
+:func:`resettable` and :func:`scale_by_age`.
 
-optax has the following ones already; ``tests/test_links.py`` holds each composition to its equation:
+For other ideas optax is enough; ``tests/test_links.py`` checks each composition against its equation:
 
 - clip the update by its root mean square, as Adafactor does: ``optax.chain(tx, optax.clip_by_block_rms(0.01))``;
 - clip the gradient by the size of its parameter: ``optax.chain(optax.adaptive_grad_clip(0.3), tx)``;
-- momentum as an average that is corrected for its start, after the division:
+- bias-corrected average momentum, after the division:
   ``optax.chain(scale_by_rms(0.999), optax.ema(0.9), optax.scale_by_learning_rate(1e-3))``;
-- no schedule: ``optax.contrib.schedule_free(tx, learning_rate, b1=0.9)``, evaluated at
+- train without a schedule: ``optax.contrib.schedule_free(tx, learning_rate, b1=0.9)``, evaluated at
   ``optax.contrib.schedule_free_eval_params(state, params)``;
-- an average of the parameters: ``average = optax.incremental_update(params, average, 0.001)`` after each step.
+- average the parameters: ``average = optax.incremental_update(params, average, 0.001)`` after each step.
 
 Example:
   >>> import jax.numpy as jnp, optax

@@ -20,13 +20,13 @@ def decay_weights(weight_decay: ScalarOrSchedule | None, mask: Mask = None) -> o
     .. math::
       u_t \leftarrow u_t - weight\_decay_t \cdot p_t
 
-    It is the last link of a chain: ``optax.chain(dialects.pytorch(), decay_weights(1e-4))``. The ``weight_decay`` of
-    :func:`rmsprop_optax.rmsprop` is ``learning_rate·weight_decay·p`` instead, which ends when a schedule ends.
+    Chain this link last: ``optax.chain(dialects.pytorch(), decay_weights(1e-4))``. The ``weight_decay`` of
+    :func:`rmsprop_optax.rmsprop` subtracts ``learning_rate·weight_decay·p`` instead, which falls with the schedule.
 
     Args:
       weight_decay: the share, in [0, 1); a number or a schedule of the step count. ``None`` or 0 is off.
-      mask: the parameters that decay: a tree of bools that is a prefix of the parameters, or a function of them that
-        returns one. ``None`` is all.
+      mask: the parameters that decay: a tree of bools that is a prefix of the parameters, or a function from the
+        parameters to such a tree. ``None`` is all.
 
     Returns:
       A transformation whose state is empty, or a :class:`rmsprop_optax.WeightDecayState` with a schedule.

@@ -1,4 +1,4 @@
-"""Other denominators: two links in the place of ``scale_by_rms``."""
+"""Other denominators: two links that replace ``scale_by_rms``."""
 
 from math import inf
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ class ScaleByMaxRmsState(NamedTuple):
 
     Attributes:
       nu: real arrays of the parameters' shapes, float32 or wider: the mean square of the gradients.
-      highest: arrays like ``nu``: its largest value so far.
+      highest: arrays like ``nu``: the largest mean square so far.
     """
 
     nu: Tree
@@ -42,14 +42,14 @@ def scale_by_max_rms(
       highest_t &= \max(highest_{t-1}, nu_t) \\
       u_t &= g_t / \max(\sqrt{highest_t + eps}, floor) \quad \text{or} \quad g_t / \max(\sqrt{highest_t} + eps, floor)
 
-    It takes the place of :func:`rmsprop_optax.scale_by_rms` in a chain. A step never grows again after a large
-    gradient, so a rare large gradient is not outvoted by many small ones. The price is 4 bytes a parameter, and that
-    the rate never recovers from an outlier.
+    Use this link instead of :func:`rmsprop_optax.scale_by_rms` in a chain. The denominator never shrinks, so many small
+    gradients cannot outvote a rare large gradient. This costs 4 bytes a parameter, and the effective learning rate
+    never recovers from an outlier.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).
       eps: at least 0, in squared units of the gradient under the root, in its units beside the root.
-      initial_scale: what every entry of the mean square starts from, at least 0.
+      initial_scale: the mean square before the first step, at least 0.
       eps_in_sqrt: whether ``eps`` stands under the root or beside it; ``None`` is both.
       floor: the least denominator, at least 0, in units of the gradient; ``None`` is off.
 
@@ -108,7 +108,7 @@ class ScaleByPreviousRmsState(NamedTuple):
 
 
 def fourth_root(count: jax.Array) -> jax.Array:
-    """ADOPT's bound of a quotient, ``count^¼``; it lets more through as the mean square becomes reliable."""
+    """ADOPT's bound of a quotient, ``count^¼``, which grows as the mean square becomes reliable."""
     return jnp.asarray(count, jnp.result_type(float)) ** 0.25
 
 
@@ -121,24 +121,24 @@ def scale_by_previous_rms(
     floor: Number | None = 1e-6,
     bound: ScalarOrSchedule | None = fourth_root,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Divide each gradient by the root of the mean square before it; the mean square sees the gradient afterwards.
+    r"""Divide each gradient by the root of the previous mean square, then update the mean square.
 
     .. math::
       u_t &= \mathrm{clip}(g_t / \max(\sqrt{nu_{t-1}}, floor), \pm bound_t), \qquad u_0 = 0 \\
       nu_t &= decay \cdot nu_{t-1} + (1 - decay) \cdot |g_t|^2, \qquad nu_0 = |g_0|^2
 
-    It takes the place of :func:`rmsprop_optax.scale_by_rms` in a chain. Numerator and denominator are then independent
-    draws, so that the method converges for every decay. The first gradient only sets the mean square. ADOPT averages
-    the quotients: chain ``optax.ema(0.9, debias=False)`` behind. ``optax.contrib.scale_by_adopt(b1=0)`` takes the same
-    steps with another 4 bytes a parameter.
+    Use this link instead of :func:`rmsprop_optax.scale_by_rms` in a chain. Numerator and denominator are then
+    independent, so the method converges for every decay. The first gradient only sets the mean square. ADOPT also
+    averages the quotients: chain ``optax.ema(0.9, debias=False)`` after this link.
+    ``optax.contrib.scale_by_adopt(b1=0)`` takes the same steps and needs 4 bytes a parameter more.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).
       eps: at least 0, in squared units of the gradient under the root, in its units beside the root.
       eps_in_sqrt: whether ``eps`` stands under the root or beside it; ``None`` is both.
       floor: the least denominator, at least 0, in units of the gradient; ``None`` is off.
-      bound: the largest absolute value of a quotient: a number, or a function of the number of updates before.
-        ``None`` or 0 is off. Without a bound the first large gradient of a quiet weight makes a step of any length.
+      bound: the largest absolute value of a quotient: a number, or a function of the number of previous updates.
+        ``None`` or 0 is off. Without a bound, the first large gradient after small ones makes a step of any length.
 
     Returns:
       A transformation with a :class:`ScaleByPreviousRmsState`. Every number may be a ``jax.Array``, traced or not.

@@ -1,4 +1,4 @@
-"""Updates that are left out: by entry where they oppose the gradient, by array at random."""
+"""Leave out updates: entries that do not descend, or whole arrays at random."""
 
 from collections.abc import Callable
 from math import inf
@@ -74,18 +74,18 @@ class SkipUpdatesState(NamedTuple):
 
 @checked(skip=_SKIP)
 def skip_updates(skip: Number = 0.5, *, key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
-    r"""Leave out the update of a whole array at random, and scale the others up: unbiased.
+    r"""Leave out the updates of random arrays, and scale the others up so that updates are unbiased.
 
     .. math::
       z_b \sim \mathrm{Bernoulli}(1 - skip), \qquad u_b \leftarrow u_b \cdot z_b / (1 - skip)
 
-    It is the last link of a chain, so that every mean square and every buffer sees every gradient. See :func:`magma`
-    for what was reported.
+    Chain this link last, so that every mean square and every buffer sees every gradient. See :func:`magma` for reported
+    results.
 
     Args:
       skip: the probability that an array is left out, in [0, 1).
-      key: of the random numbers: a number or a ``jax.random`` key. The step and the place of the array in the tree are
-        folded into it, so that a run that is resumed continues the same sequence, and sharding changes nothing.
+      key: a seed or a ``jax.random`` key. The step and the position of the array in the tree are folded in, so a
+        resumed run continues the same sequence, and the sequence does not depend on the sharding.
 
     Returns:
       A transformation with a :class:`SkipUpdatesState`.
@@ -130,7 +130,7 @@ class MagmaState(NamedTuple):
     Attributes:
       count: int32 scalar, the number of updates so far.
       mu: arrays like the parameters, float32 or wider: the mean of the gradients.
-      score: a real scalar for each array: how well its gradients agree with their mean, 0 to 1; 0 at first.
+      score: a real scalar for each array: the agreement of its gradients with their mean, 0 to 1; 0 at first.
       inner: the state of the optimizer.
     """
 
@@ -154,20 +154,20 @@ def magma(
     skip: Number = 0.5,
     key: int | jax.Array = 0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Leave out the update of a whole array at random, and scale the others by how well gradient and momentum agree.
+    r"""Leave out the updates of random arrays, and scale the others by the agreement of gradient and momentum.
 
     .. math::
       m_b &= momentum \cdot m_b + (1 - momentum) \cdot g_b \\
       s_b &= smoothing \cdot s_b + (1 - smoothing) \cdot \mathrm{sigmoid}(\cos(m_b, g_b) / temperature) \\
       u_b &\leftarrow s_b \cdot z_b \cdot u_b, \qquad z_b \sim \mathrm{Bernoulli}(1 - skip)
 
-    A block is an array of the tree. Gradients that agree with their mean give 0.62, so that a step is 0.31 of the
-    optimizer's on average, and less in the first 20 steps: raise the learning rate. Leave embeddings and other arrays
-    out with ``optax.partition``.
+    A block b is an array of the tree. Gradients that agree with their mean have a score of 0.62, so a step is on
+    average 0.31 of the optimizer's, and less in the first 20 steps: raise the learning rate. Use ``optax.partition`` to
+    leave out embeddings and other arrays.
 
     The paper reports a perplexity on C4, with 1B parameters, of 13.19 for RMSprop with Magma, 16.35 for Adam and 14.52
-    for Muon. Others did not reproduce the gain: in microsoft/dion#27 Magma was worse than NorMuon in the speedrun of
-    nanoGPT, and with 1B parameters and 100B tokens it "started out superior but gradually fell behind". That pull
+    for Muon. Other groups did not reproduce the gain: in microsoft/dion#27 Magma was worse than NorMuon in the speedrun
+    of nanoGPT, and with 1B parameters and 100B tokens it "started out superior but gradually fell behind". That pull
     request and KellerJordan/modded-nanogpt#243 were closed without a merge.
 
     Args:
@@ -176,14 +176,14 @@ def magma(
       temperature: divides the cosine, above 0.
       smoothing: the weight of the old score, in [0, 1).
       skip: the probability that an array is left out, in [0, 1).
-      key: of the random numbers, as in :func:`skip_updates`.
+      key: a seed or a ``jax.random`` key, as in :func:`skip_updates`.
 
     Returns:
       A transformation with a :class:`MagmaState`: 4 bytes a parameter more than ``tx``.
 
     Raises:
       ValueError: a number is out of its range.
-      TypeError: a number is none, or ``tx`` is not a transformation.
+      TypeError: an option is not a number, or ``tx`` is not a transformation.
 
     Example:
       >>> import jax.numpy as jnp, optax

@@ -1,4 +1,4 @@
-"""Optimizers that start again when their target jumps, as after a change of a target network."""
+"""Reset an optimizer when its target jumps, as at a change of a target network."""
 
 from typing import Any, NamedTuple
 
@@ -15,17 +15,17 @@ _MOMENTS = {"nu", "mu", "trace", "ema", "gain", "highest", "age"}
 
 
 def resettable(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Let an optimizer forget its gradients when told: ``tx.update(grads, state, params, reset=condition)``.
+    """Reset an optimizer's memory of gradients on request: ``tx.update(grads, state, params, reset=condition)``.
 
-    With a true ``reset`` every state that holds moments, buffers or gains (their counts included) is that of
-    ``init`` before the step. The counts of schedules and hyperparameters go on. ``reset`` may be traced, so that the
-    step is the same program with and without: ``reset=step % 8000 == 0``.
+    If ``reset`` is true, states with moments, buffers or gains, including their counts, are set to those of ``init``
+    before the step. The counts of schedules and hyperparameters continue. ``reset`` may be traced, so one compiled step
+    serves both cases: ``reset=step % 8000 == 0``.
 
     Args:
       tx: an optimizer of this package or of optax.
 
     Returns:
-      A transformation with the state of ``tx``, whose update needs the parameters where ``reset`` is given.
+      A transformation with the state of ``tx``. ``update`` needs the parameters if ``reset`` is given.
 
     Raises:
       TypeError: ``tx`` is not a transformation.
@@ -83,19 +83,19 @@ class ScaleByAgeState(NamedTuple):
 
 @checked()
 def scale_by_age(decay: Number) -> optax.GradientTransformationExtraArgs:
-    r"""The bias correction of a mean square as a factor of the update, whose age can be reset alone.
+    r"""Multiply updates by the bias correction of a mean square, with an age that can be reset alone.
 
     .. math::
       age \leftarrow age + 1 \quad (\text{from 0 with } reset), \qquad u \leftarrow \sqrt{1 - decay^{age}} \cdot u
 
-    ``optax.chain(dialects.pytorch(lr, 0.99), scale_by_age(0.99))`` divides by ``√(nu / (1 − decay^age))``, where
-    epsilon is negligible. The mean square keeps what it knows when ``tx.update(grads, state, params, reset=True)``
-    resets the age: when gradients jump up by any factor, the next step is one learning rate long, where RMSprop's is
-    ``1/√(1 − decay)``, and when they do not jump, steps get shorter and recover. The ``bias_correction`` of
-    :func:`rmsprop_optax.rmsprop` is a decay that warms up: setting its count to 0 forgets the mean square as well.
+    ``optax.chain(dialects.pytorch(lr, 0.99), scale_by_age(0.99))`` divides by ``√(nu / (1 − decay^age))`` if epsilon is
+    negligible. ``tx.update(grads, state, params, reset=True)`` resets the age and keeps the mean square. If gradients
+    then jump up by any factor, the next step has the length of the learning rate, and not ``1/√(1 − decay)`` times this
+    length as in RMSprop. If gradients do not jump, steps become shorter and recover. The ``bias_correction`` of
+    :func:`rmsprop_optax.rmsprop` is a decay that warms up: setting its count to 0 also forgets the mean square.
 
     Args:
-      decay: that of the mean square, in [0, 1).
+      decay: the decay of the mean square, in [0, 1).
 
     Returns:
       A transformation with a :class:`ScaleByAgeState`.
