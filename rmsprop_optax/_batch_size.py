@@ -1,4 +1,4 @@
-"""Carry a setting to another batch size."""
+"""Convert options to another batch size."""
 
 import math
 from typing import Any
@@ -32,10 +32,10 @@ def to_batch_size(
         k \cdot weight\_decay \cdot learning\_rate_{old} / learning\_rate_{new}
 
     Losses over *examples seen* then follow the same curve, as long as the noise of the gradients is larger than their
-    mean and the loss is a mean over the batch. The noise shrinks by ``√k``, and so do the gradients and their root
-    mean square; both averages keep their length in examples. The momentum buffer here adds up, ``b = momentum·b + x``,
-    so a shorter memory also shortens its sum, by ``k``: hence the other ``k`` in the learning rate. L2 is a part of
-    the loss and stays. Divide the lengths of schedules by ``k``. The linear rule of SGD is ``k·learning_rate``.
+    mean and the loss is a mean over the batch. The noise shrinks by ``√k``, and so do the gradients and their root mean
+    square; both averages keep their length in examples. The momentum buffer is a sum, ``b = momentum·b + x``, which a
+    shorter memory divides by ``k``; the further factor ``k`` in the learning rate compensates. L2 is a part of the loss
+    and does not change. Divide the lengths of schedules by ``k``. The linear rule of SGD is ``k·learning_rate``.
 
     Args:
       old: the number of examples in a batch that the options were chosen for, at least 1.

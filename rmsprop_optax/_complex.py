@@ -1,4 +1,4 @@
-"""Two real numbers for one complex number."""
+"""Treat a complex number as two real numbers."""
 
 from typing import Any, NamedTuple, TypeGuard
 
@@ -18,7 +18,7 @@ class Components(NamedTuple):
 
 
 def per_component(inner: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
-    """Let ``inner`` see a complex leaf as two real ones, and join its updates again.
+    """Pass the two parts of a complex leaf to ``inner``, and join its updates.
 
     ``optax.contrib.split_real_and_imaginary`` takes neither ``jax.ShapeDtypeStruct`` nor extra arguments.
     """

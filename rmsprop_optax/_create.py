@@ -13,10 +13,10 @@ from rmsprop_optax._arguments import roles_of
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The names that :func:`create` knows and that match a pattern.
+    """The names for :func:`create` that match a pattern.
 
     Args:
-      pattern: with the wildcards ``*``, ``?`` and ``[…]``, in any case.
+      pattern: a name with the wildcards ``*``, ``?`` and ``[…]``, in any case.
 
     Returns:
       Names of dialects, then of their aliases, then of recipes. A recipe with the name of a dialect is
@@ -33,7 +33,7 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def create(name: str, **options: Any) -> optax.GradientTransformationExtraArgs:
-    """A dialect or a recipe by name, with options in common words or in the framework's own.
+    """Make a dialect or a recipe by name, with options in common words or in the framework's own.
 
     Args:
       name: a name of :func:`names`, in any case, or a call of one: ``"pytorch(lr=0.01, momentum=0.9)"``, whose
@@ -45,9 +45,9 @@ def create(name: str, **options: Any) -> optax.GradientTransformationExtraArgs:
       The optimizer.
 
     Raises:
-      ValueError: there is no such name (the error has the nearest), an argument in ``name`` is not a literal, an option
-        is given twice or means something else to the framework, or a number is out of its range.
-      TypeError: there is no such option (the error has the right word), or a value is no number.
+      ValueError: there is no such name (the error suggests the nearest), an argument in ``name`` is not a literal, an
+        option is given twice or means something else to the framework, or a number is out of its range.
+      TypeError: there is no such option (the error suggests the right word), or a value is not a number.
 
     Example:
       >>> import jax.numpy as jnp
@@ -77,7 +77,7 @@ def create(name: str, **options: Any) -> optax.GradientTransformationExtraArgs:
 
 
 class _Known(NamedTuple):
-    """A constructor, its defaults where they differ from its own, and its row where it is a dialect."""
+    """A constructor, defaults that replace its own, and the row of a dialect (``None`` for a recipe)."""
 
     constructor: Callable[..., Any]
     defaults: dict[str, Any]
@@ -98,10 +98,10 @@ def _shown(kind: str, name: str) -> str:
 
 
 def _find(name: str) -> _Known:
-    """What a name means: a dialect, an alias or a recipe, unless a prefix says which.
+    """Find a dialect, an alias or a recipe, in this order unless the name has a prefix.
 
     Raises:
-      ValueError: there is no such name; the error has the nearest.
+      ValueError: there is no such name; the error suggests the nearest.
     """
     key, tables = name.strip().lower(), _tables()
     kind = key.partition(".")[0]
@@ -119,7 +119,7 @@ def _find(name: str) -> _Known:
 
 
 def _translated(name: str, row: dialects.Dialect, options: dict[str, Any]) -> dict[str, Any]:
-    """Options in the framework's words.
+    """Translate options into the framework's words.
 
     Raises:
       TypeError: the framework has no such option.

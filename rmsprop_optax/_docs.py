@@ -1,4 +1,4 @@
-"""Docstrings of dialects and recipes: a constructor writes what is its own, and gets the rest here."""
+"""Complete the docstrings of dialects and recipes with the text that they share."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ _SECTIONS = "Args", "Returns", "Raises", "Example", "Source"
 
 
 def complete(constructor: Callable[..., Any], args: Mapping[str, str], returns: str, raises: str) -> None:
-    """Give a docstring the entries and sections that it leaves out.
+    """Add the missing entries and sections to a docstring.
 
     Args:
       constructor: has a docstring with some of the sections, in their order. Its example may be a sentence,
@@ -42,13 +42,13 @@ def _parameters(constructor: Callable[..., Any]) -> list[str]:
 
 
 def _entry(name: str, text: str) -> str:
-    """An entry of a section, filled; a line after the first is indented."""
+    """An entry of a section, wrapped with a hanging indent."""
     words = " ".join(f"{name}: {text}".split())
     return textwrap.fill(words, 116, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _code(example: str) -> str:
-    """The example as code, if it is a sentence; the sentence may tell how the update comes about, after "="."""
+    """Convert an example sentence to code; text after "=" in the sentence becomes a comment."""
     sentence = " ".join(example.split())
     found = re.fullmatch(r"(.+) turns a first gradient of (.+) into an update of (\S+?)( = .+)?\.", sentence)
     if found is None:

@@ -61,18 +61,18 @@ def scale_by_gains(
       gain_t &= gain_{t-1} \cdot shrink \quad \text{where } u_t \cdot u_{t-1} < 0 \\
       gain_t &\leftarrow \min(\max(gain_t, minimum), maximum), \qquad u_t \leftarrow gain_t \cdot u_t
 
-    A gain that grew by sums falls by factors, so that a weight which begins to oscillate is slowed down at once;
-    ``increase=0, growth=1 + a, shrink=1 − a`` is the multiplicative form of climin and others. It wants full batches or
-    big mini-batches: a sign that flips by sampling alone says nothing. Where the product is 0, as at the first step, a
-    gain stays, so that a weight which is rarely active keeps its own.
+    Gains grow by addition and shrink by multiplication, so that a weight slows down as soon as it oscillates;
+    ``increase=0, growth=1 + a, shrink=1 − a`` is the multiplicative form of climin and others. Use full batches or
+    large mini-batches, because sampling noise also flips signs. A gain does not change where the product is 0, as at
+    the first step or for a weight that is rarely active.
 
-    It stands after :func:`~rmsprop_optax.scale_by_rms`, which would divide a gain away again, and before a momentum
-    buffer, whose sign is that of the velocity. The parts of a complex number are two connections.
+    Chain this link after :func:`~rmsprop_optax.scale_by_rms`, which would cancel gains before it, and before a momentum
+    buffer, whose sign is that of the velocity. The parts of a complex number have separate gains.
 
     Args:
       increase: added to a gain where signs agree, at least 0.
-      growth: what a gain is multiplied by where signs agree, at least 1.
-      shrink: what a gain is multiplied by where they do not, in [0, 1).
+      growth: the factor of a gain where signs agree, at least 1.
+      shrink: the factor of a gain where signs differ, in [0, 1).
       minimum: the smallest gain, at least 0; the lecture names 0.1 to 10 and 0.01 to 100 as reasonable limits.
       maximum: the largest gain.
 
@@ -99,7 +99,7 @@ def scale_by_gains(
     """
     if isinstance(minimum, float) and isinstance(maximum, float) and not minimum <= 1 <= maximum:
         raise ValueError(
-            f"minimum and maximum must have 1 between them, where a gain starts, got minimum={minimum} and "
+            f"1 must lie between minimum and maximum, because gains start from 1, got minimum={minimum} and "
             f"maximum={maximum}: scale the learning rate instead."
         )
 

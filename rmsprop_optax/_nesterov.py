@@ -1,4 +1,4 @@
-"""The way back from Nesterov's look-ahead."""
+"""Undo Nesterov's look-ahead."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
       \theta = p + momentum \cdot b
 
     Sutskever's form jumps by ``momentum·b``, takes the gradient there and corrects. optax's form, and ours, trains the
-    parameters after the jump; both follow the same path. This function takes the last jump back, for evaluation or for
+    parameters after the jump; both follow the same path. This function undoes the last jump, for evaluation or for
     comparison with an implementation that keeps ``θ``.
 
     Args:
-      state: of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it. The buffer of ``optax.trace`` has the
-        other sign and is not accepted.
-      params: what was trained, a tree of arrays.
-      momentum: that of the transformation, in [0, 1); times the learning rate where ``lr_in_momentum`` is False.
+      state: the state of ``rmsprop(…, momentum=…, nesterov=True)`` or of a chain with it. The buffer of
+        ``optax.trace``, which has the opposite sign, is not accepted.
+      params: the trained parameters, a tree of arrays.
+      momentum: the transformation's, in [0, 1); multiply it by the learning rate if ``lr_in_momentum`` is False.
 
     Returns:
       A tree like ``params``. Leaves that ``optax.masked`` keeps from the optimizer are unchanged.
@@ -69,5 +69,5 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
 
 
 def _is_buffer(x: Any) -> bool:
-    """Whether ``x`` is a state of ours with a buffer; the one of ``optax.trace`` may have the other sign."""
+    """Whether ``x`` is a state of ours with a buffer; a buffer of ``optax.trace`` may have the opposite sign."""
     return "trace" in getattr(x, "_fields", ()) and not isinstance(x, optax.TraceState)

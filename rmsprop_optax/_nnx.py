@@ -1,4 +1,4 @@
-"""States of ``flax.nnx``: an ``nnx.State`` keeps the names of fields but not the types of states."""
+"""Restore the types of states in an ``nnx.State``, which keeps only the names of their fields."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ _OF_PARAMETERS = ("nu", "mu", "trace", "gain", "acc_grads")  # their keys are na
 
 
 def typed(tree: Tree, *kinds: Any) -> Tree:
-    """The tree with states of ``kinds`` in place of the mappings that have their fields, and tuples for chains.
+    """Replace the mappings that have the fields of a state of ``kinds`` by the state, and those of chains by tuples.
 
-    A tree that has a state of one of these types stays as it is. Two types with the same fields cannot be told apart;
-    the first one is taken.
+    A tree with a state of one of these types is returned unchanged. Of two types with the same fields, the first is
+    taken.
     """
     if any(nodes(tree, kind) for kind in kinds):
         return tree
@@ -49,7 +49,7 @@ def written(function: Callable[[Tree], Tree], like: Tree, *kinds: Any) -> Tree:
 
 
 def is_optimizer(x: Any) -> bool:
-    """Whether ``x`` is an ``nnx.Optimizer``; without an import of Flax, which made it if it is one."""
+    """Whether ``x`` is an ``nnx.Optimizer``, without importing Flax: if ``x`` is one, Flax is loaded."""
     nnx = sys.modules.get("flax.nnx")
     return nnx is not None and isinstance(x, nnx.Optimizer)
 

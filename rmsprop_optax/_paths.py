@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def nodes(tree: Tree, kind: type[T]) -> list[T]:
-    """All parts of a tree, such as a state, that are of a type."""
+    """All nodes of a type in a tree, such as a state."""
     return [x for x in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, kind)) if isinstance(x, kind)]
 
 
 def named(tree: Tree) -> dict[str, Any]:
-    """The leaves of a tree of parameters, or of one like it, by their paths, as ``"encoder/kernel"``.
+    """Name, such as ``"encoder/kernel"`` → leaf, of a tree of parameters or a tree like it.
 
     Raises:
       ValueError: two leaves have one name.
@@ -45,7 +45,7 @@ def some(names: list[str]) -> str:
 
 
 def parameters_of(path: tuple[Any, ...], params: Container[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """Paths of the parameters that a state array may belong to, the likeliest first: its path ends as theirs."""
+    """Paths of the parameters that a state array may belong to, the longest first: its path ends with theirs."""
     if path and path[-1] in map(jax.tree_util.GetAttrKey, Components._fields):
         path = path[:-1]
     return (path[start:] for start in range(len(path) + 1) if path[start:] in params)

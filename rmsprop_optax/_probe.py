@@ -1,4 +1,4 @@
-"""Probe an optimizer: which effective learning rate does it give to an entry with a certain mean square?"""
+"""Probe an optimizer for its effective learning rate at a given mean square."""
 
 import functools
 from collections.abc import Callable, Collection, Container, Mapping
@@ -35,8 +35,8 @@ def probe(
       updates: a tree with the names and dtypes of the gradients.
       state: the state before the step. The probe keeps its counts and hyperparameters.
       names: the arrays with a mean square.
-      extra_args: for ``tx.update``.
-      whole: whether the parameters keep their shapes instead, so that mean squares are whole arrays.
+      extra_args: further arguments of ``tx.update``.
+      whole: whether parameters and mean squares keep their shapes and are not scalars.
 
     Returns:
       The share of an old mean square that the step keeps; and a function from scalar mean squares after the step to
@@ -84,7 +84,7 @@ def mean_squares(state: optax.OptState) -> Arrays:
 
 @functools.partial(jax.jit, static_argnames="most")
 def samples(state: optax.OptState, most: int) -> Arrays:
-    """At most so many mean squares of each array, float32 [entries]."""
+    """At most ``most`` mean squares of each array, float32 [entries]."""
     return {name: sample(nu, most) for name, nu in mean_squares(state).items()}
 
 

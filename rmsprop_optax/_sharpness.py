@@ -16,11 +16,11 @@ from rmsprop_optax._probe import mean_squares, probe
 
 
 class Sharpness(NamedTuple):
-    """What :func:`sharpness` returns.
+    """The result of :func:`sharpness`.
 
     Attributes:
       value: the largest eigenvalue; 2 is the edge of stability.
-      products: number of Hessian-vector products that it took, each about two gradients.
+      products: number of Hessian-vector products, each about two gradients.
     """
 
     value: float
@@ -42,24 +42,24 @@ def sharpness(
       \lambda_{\max}(D^{1/2} H D^{1/2}), \qquad D = \mathrm{diag}(rate_i), \quad H = \nabla^2 loss(params)
 
     A step along an eigenvector multiplies its error by ``1 − λ``: above 2 the error grows. In full-batch training
-    RMSprop settles there: the mean square rises with the oscillation until λ is 2, so that the effective rates follow
-    the curvature. With a momentum buffer the edge is ``2·(1 + momentum)``. The rates are those of the next step with
-    empty buffers, asked from the optimizer as in :func:`rmsprop_optax.measure.effective_rates`, so they hold for every
-    dialect, epsilon and schedule. A coupled weight decay (L2) is a part of the loss: add it there.
+    RMSprop settles at 2: the oscillation raises the mean square until λ is 2, so the effective rates follow the
+    curvature. With a momentum buffer the edge is ``2·(1 + momentum)``. The rates are those of the next step with empty
+    buffers. They come from the optimizer, as in :func:`rmsprop_optax.measure.effective_rates`, so they hold for every
+    dialect, epsilon and schedule. Add a coupled weight decay (L2) to the loss.
 
     Lanczos iteration (ARPACK through ``scipy.sparse.linalg.eigsh``) takes 20 to 60 Hessian-vector products, each about
-    two gradients, whatever the number of parameters. The products run where the parameters are, sharded or not; the
-    20 vectors of the iteration are in the host's memory, 80 bytes a parameter. Call it outside ``jit``.
+    two gradients, for any number of parameters. The products run on the devices of the parameters, sharded or not. The
+    20 vectors of the iteration take 80 bytes a parameter of host memory. Call this function outside ``jit``.
 
     Args:
       tx: an optimizer of this package or a chain with one, measured or not.
       state: the state of ``tx``.
       params: a tree of real arrays. Arrays without a mean square are held constant.
-      loss: a function of the parameters and ``args``, to a scalar. Pass the same function each time: it is compiled
-        once.
-      args: what ``loss`` needs besides, such as a batch.
+      loss: a function from the parameters and ``args`` to a scalar. Pass the same function each time, so that it is
+        compiled once.
+      args: further arguments of ``loss``, such as a batch.
       tolerance: relative error of the eigenvalue.
-      extra_args: for ``tx.update``.
+      extra_args: further arguments of ``tx.update``.
 
     Returns:
       The largest eigenvalue and the number of products.
@@ -84,7 +84,7 @@ def sharpness(
     leaves = named(params)
     if not nus:
         raise ValueError(
-            "sharpness needs a state with a ScaleByRmsState, got one without: give the state of an optimizer of "
+            "sharpness needs a state with a ScaleByRmsState, got none: give the state of an optimizer of "
             "rmsprop_optax, such as rmsprop(0.1).init(params)."
         )
     for name in nus:

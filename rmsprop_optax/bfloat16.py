@@ -17,11 +17,11 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
     """Let an optimizer return updates in float32 for gradients in bfloat16 or float16.
 
     ``optax.apply_updates`` then adds in float32 and rounds once, to the parameter's dtype, instead of twice. For
-    bfloat16 parameters on a TPU it also makes the step a single pass: a v5e moves 8 bytes a parameter with the mean
-    square in uint8 and 10 in bfloat16, where updates in bfloat16 take a second pass and 27 or 38 bytes.
+    bfloat16 parameters on a TPU the step also becomes a single pass: a v5e moves 8 bytes a parameter with the mean
+    square in uint8 and 10 in bfloat16. Updates in bfloat16 need a second pass and 27 or 38 bytes.
 
     Args:
-      tx: any optimizer; it sees gradients and parameters in float32 or wider, at ``init`` too.
+      tx: any optimizer; ``init`` and ``update`` pass it gradients and parameters in float32 or wider.
 
     Returns:
       The transformation.
@@ -81,19 +81,19 @@ class RemainderState(NamedTuple):
 def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     r"""Train bfloat16 parameters as if they were float32.
 
-    A step below half the last place of a bfloat16, 1/512 of the parameter, is lost when it is added. Here 16 more bits
-    in the state and the parameter together make a float32:
+    bfloat16 rounds away a step below half the last place, 1/512 of the parameter. This wrapper keeps 16 more bits in
+    the state, which make a float32 together with the parameter:
 
     .. math::
       m_t = p_t + remainder_t, \qquad m_{t+1} = m_t + u_t(m_t), \qquad p_{t+1} = round(m_{t+1})
 
-    That is 4 bytes a parameter where a float32 copy beside it takes 6. Gradients are those of the rounded parameters.
-    Updates leave in float32, and ``optax.apply_updates`` lands on the rounded parameters; no link may change the
-    updates in between, so this wrapper is the outermost one: ``with_remainder(optax.apply_if_finite(tx, 3))``.
-    Parameters of another dtype are left to the optimizer.
+    Parameter and remainder take 4 bytes; a bfloat16 parameter and its float32 copy take 6. Gradients are those of the
+    rounded parameters. Updates are float32, and ``optax.apply_updates`` turns them into the rounded parameters, so no
+    other link may change them: this wrapper must be the outermost, ``with_remainder(optax.apply_if_finite(tx, 3))``.
+    Parameters of other dtypes are trained without a remainder.
 
     Args:
-      tx: any optimizer; it sees gradients and parameters in float32, at ``init`` too.
+      tx: any optimizer; ``init`` and ``update`` pass it bfloat16 gradients and parameters in float32.
 
     Returns:
       The transformation, with a :class:`RemainderState`.
@@ -106,7 +106,7 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
       >>> params = jnp.ones(1, jnp.bfloat16)
       >>> tx = with_remainder(rmsprop(1e-4, decay=0.0))
       >>> state = tx.init(params)
-      >>> for _ in range(20):  # each is a 20th of what moves a bfloat16 of 1
+      >>> for _ in range(20):  # each step is 1/20 of the smallest that moves a bfloat16 of 1
       ...     updates, state = tx.update(jnp.ones(1, jnp.bfloat16), state, params)
       ...     with jax.numpy_dtype_promotion("standard"):
       ...         params = optax.apply_updates(params, updates)
@@ -154,11 +154,11 @@ def _whole(p: jax.Array, remainder: jax.Array) -> jax.Array:
 
 
 def _split(p: jax.Array, m: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The update that takes ``p`` to ``m`` rounded, and what is left of ``m`` where it lands."""
+    """The update from ``p`` to the rounded ``m``, and the remainder of ``m``."""
     rounded = jnp.where(jnp.isnan(m), m, from_bits((to_bits(m, jnp.int32) + 0x8000) & -0x10000))
     u = rounded - p.astype(jnp.float32)
     landed = (p.astype(jnp.float32) + u).astype(p.dtype)
     rest = (to_bits(m, jnp.int32) & _MAGNITUDE) - (to_bits(landed, jnp.int32) & _MAGNITUDE)
-    # By way of a float32, as in _formats.py: XLA:TPU fuses this result with the others only so.
+    # Through a float32, as in _formats.py: otherwise XLA:TPU does not fuse this result with the others.
     shifted = jnp.clip(rest, -0x8000, 0x7FFF) + 0x8000
     return u, (from_bits(shifted | 0x4B000000) - (2.0**23 + 0x8000)).astype(jnp.int16)

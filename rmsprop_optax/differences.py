@@ -1,4 +1,4 @@
-"""Where dialects differ: in words, and in numbers on the same stream of gradients."""
+"""Compare dialects: in sentences, and in numbers on the same stream of gradients."""
 
 import difflib
 import inspect
@@ -17,7 +17,7 @@ from rmsprop_optax.dialects import TABLE, Dialect
 __all__ = ["DECAY", "EPS", "LEARNING_RATE", "MOMENTUM", "WEIGHTS", "movements", "settings", "stream", "words"]
 
 LEARNING_RATE, DECAY, EPS, MOMENTUM = 0.01, 0.9, 1e-3, 0.9
-"""What :func:`settings` gives to all dialects; epsilon is as large as in the image recipes, so that its place shows."""
+"""The numbers of :func:`settings`; epsilon is as large as in the image recipes, so that its place matters."""
 
 WEIGHTS = {
     "typical": "0.5 ± 1, noisy",
@@ -30,7 +30,7 @@ WEIGHTS = {
 
 
 class Movement(TypedDict):
-    """How one dialect moves one weight; the keys are those of a row of :func:`movements`."""
+    """A row of :func:`movements`: the movement of one weight by one dialect."""
 
     weight: str
     dialect: str
@@ -41,13 +41,13 @@ def words(a: str, b: str) -> list[str]:
     """The differences between two dialects in sentences.
 
     Args:
-      a: a row of :data:`rmsprop_optax.dialects.TABLE`.
-      b: another one. Exchanging the two changes no fact.
+      a: a key of :data:`rmsprop_optax.dialects.TABLE`.
+      b: another key. The order does not matter.
 
     Returns:
       A sentence for each difference: denominator, initial value, bias correction, options that are on by default,
-      momentum, weight decay, arguments, defaults. If the rules are equal, a sentence says so. Names of arguments do not
-      count as a difference.
+      momentum, weight decay, arguments, defaults. Names of arguments are not compared. If the rules are equal, a
+      sentence says so.
 
     Raises:
       ValueError: there is no such dialect.
@@ -80,7 +80,7 @@ def words(a: str, b: str) -> list[str]:
 
 
 def _rule(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
-    """The differences that show without any option."""
+    """The differences between the rules without options."""
     sentences = []
     if one.divisors() != two.divisors():
         centered = {one.centered == "always", two.centered == "always"}
@@ -102,8 +102,8 @@ def _momentum(a: str, one: Dialect, b: str, two: Dialect) -> str:
     if (one.buffer, one.nesterov, one.smooths) == (two.buffer, two.nesterov, two.smooths):
         place, other = ("before" if row.lr_in_momentum else "after" for row in (one, two))
         return (
-            f"With momentum, the learning rate comes {place} the buffer in {a}, {other} it in {b}: they part when the "
-            "rate changes."
+            f"With momentum, the learning rate comes {place} the buffer in {a}, {other} it in {b}: their steps differ "
+            "when the rate changes."
         )
     return f"{a} has {_kind(one)}; {b} has {_kind(two)}."
 
@@ -114,7 +114,7 @@ def _kind(row: Dialect) -> str:
     of = "" if row.smooths == "steps" else f" of {row.smooths}"
     place = f"{of}, with the learning rate {'before' if row.lr_in_momentum else 'after'} the buffer"
     if row.buffer == "if centered":
-        return f"momentum only where centered{place}"
+        return f"momentum only if centered{place}"
     return f"Nesterov momentum{place}" if row.nesterov else f"momentum{place}"
 
 
@@ -126,7 +126,7 @@ def _weight_decay(a: str, one: Dialect, b: str, two: Dialect) -> str:
 
 
 def _takes(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
-    """The arguments that the other dialect does not have and that no other sentence is about."""
+    """The arguments that only ``a`` has, except those in other sentences."""
     options = _options(two)
     only = [
         f"{name} (not that of {b})" if name in two.arguments else name
@@ -137,7 +137,7 @@ def _takes(a: str, one: Dialect, b: str, two: Dialect) -> list[str]:
 
 
 def _options(row: Dialect) -> dict[str, str | Range | None]:
-    """The arguments with an effect that not every RMSprop has → what they mean, for numbers."""
+    """Argument → role or range (``None`` if it is not a number), without common and refused arguments."""
     roles = roles_of(row.constructor)
     return {name: roles.get(name) for name in _parameters(row) if name not in (*row.arguments, *row.refused)}
 
@@ -194,7 +194,7 @@ def stream() -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 def without_momentum(names: Iterable[str]) -> list[str]:
-    """The dialects that have no momentum, or only a centered one."""
+    """The dialects without momentum, or with momentum only if centered."""
     return [name for name in names if _row(name).buffer != "option"]
 
 
@@ -218,10 +218,10 @@ def settings(
     """The arguments that :func:`movements` gives to each dialect.
 
     Args:
-      names: rows of :data:`rmsprop_optax.dialects.TABLE`.
-      same: give all dialects the same learning rate, decay, epsilon and momentum, as far as they have them, so that
-        only the rules differ. False gives each its own defaults, and a learning rate if it has no default for it.
-      momentum: in [0, 1), used with ``same``; 0 for all if one of the dialects has no momentum, or only a centered one.
+      names: keys of :data:`rmsprop_optax.dialects.TABLE`.
+      same: give all dialects the same learning rate, decay, epsilon and momentum, so that only the rules differ. False
+        gives each dialect its own defaults, and a learning rate if it has no default.
+      momentum: in [0, 1), used with ``same``; 0 for all if a dialect is one of :func:`without_momentum`.
 
     Returns:
       Dialect → argument → number.
@@ -246,10 +246,10 @@ def settings(
 
 
 def movements(names: Iterable[str], *, same: bool = True, momentum: float = MOMENTUM) -> list[Movement]:
-    """How far each dialect moves each weight of :func:`stream`.
+    """The movement of each weight of :func:`stream` by each dialect.
 
     Args:
-      names: rows of :data:`rmsprop_optax.dialects.TABLE`.
+      names: keys of :data:`rmsprop_optax.dialects.TABLE`.
       same: as in :func:`settings`. With the same numbers the learning rate drops to a tenth halfway; with a dialect's
         own defaults it stays.
       momentum: as in :func:`settings`.

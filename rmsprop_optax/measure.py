@@ -32,7 +32,7 @@ class Layer(NamedTuple):
       gradient: root mean square of the incoming gradient.
       update: root mean square of the outgoing update.
       parameter: root mean square of the parameter before the update.
-      learning_rate: factor of a normalised gradient in this step; with Nesterov momentum, ``1 + momentum`` times that.
+      learning_rate: factor of a normalised gradient in this step, times ``1 + momentum`` with Nesterov momentum.
       lr_min: smallest effective learning rate of the entries.
       lr_median: median effective learning rate of the entries, from a sample of at most 128.
       lr_max: largest effective learning rate of the entries.
@@ -126,7 +126,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
             measures = _unmeasured(layers)
             for name, layer in measures.items():
                 found = {field: of[name] for field, of in sizes.items() if name in of} | rates.get(name, {})
-                # The optimizer says what one step keeps of a mean square; arrays without a mean square have no warm-up.
+                # The probe returns the share of a mean square that one step keeps. Other arrays have no warm-up.
                 found["warm_up"] = layers[name].warm_up * found["warm_up"] ** steps if name in rates else _nan()
                 measures[name] = layer._replace(**found)
             return measures
@@ -160,7 +160,7 @@ def scalars(state: optax.OptState) -> dict[str, float]:
     """
     states = nodes(_nnx.typed(state, MeasuredState, Layer), MeasuredState)
     if not states:
-        raise ValueError("the state must hold a MeasuredState, got one without: wrap the optimizer, measured(tx).")
+        raise ValueError("the state must hold a MeasuredState, got none: wrap the optimizer, measured(tx).")
     found: dict[str, float] = {"step": int(jax.tree.leaves(states[0].step)[0])}
     for measured_state in states:
         for name, layer in measured_state.layers.items():
@@ -190,15 +190,15 @@ def effective_rates(
       params: the parameters; in nnx ``nnx.state(model, nnx.Param)``. Only their names and dtypes matter.
       entries: largest number of entries of an array, at least 1. A larger array is sampled; the real and imaginary
         parts of a complex entry are sampled as two.
-      extra_args: for ``tx.update``.
+      extra_args: further arguments of ``tx.update``.
 
     Returns:
       Name of each array with a mean square → float32 [entries]. A rate above 1e10 means that neither a gradient nor an
       epsilon bounds it.
 
     Raises:
-      ValueError: ``entries`` is not a whole number above 0, ``state`` has no mean square or is that of another
-        optimizer, or ``params`` are other ones.
+      ValueError: ``entries`` is not a whole number above 0, ``state`` has no mean square or belongs to another
+        optimizer, or ``params`` do not match ``state``.
       TypeError: ``tx`` is not a transformation.
 
     Example:
@@ -215,7 +215,7 @@ def effective_rates(
     state = getattr(state, "opt_state", state)
     if not nodes(state, ScaleByRmsState):
         raise ValueError(
-            "effective_rates needs a state with a ScaleByRmsState, got one without: give the state of an optimizer of "
+            "effective_rates needs a state with a ScaleByRmsState, got none: give the state of an optimizer of "
             "rmsprop_optax, such as rmsprop(0.1).init(params)."
         )
     nus = samples(state, entries)
@@ -308,7 +308,7 @@ def _rates(
     after: optax.OptState,
     extra_args: Mapping[str, Any],
 ) -> dict[str, dict[str, jax.Array]]:
-    """Name of each array → those of its measures that depend on the mean square ``after`` the update."""
+    """Name of each array → the measures that depend on the mean square ``after`` the update."""
     nus = mean_squares(after)
     kept, rate_of = probe(tx, updates, before, nus, extra_args)
     # The largest mean square has the smallest rate.

@@ -16,8 +16,8 @@ __all__ = ["Nearest", "eps_inside_sqrt", "eps_outside_sqrt", "mean_to_sum", "res
 _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
-# The functions return dict[str, Any], as no other type lets a type checker accept rmsprop(lr, **sum_to_mean(32, …)):
-# a dict of floats does not match its flags, and a TypedDict with clip has an argument too many.
+# The functions return dict[str, Any], because type checkers accept rmsprop(lr, **sum_to_mean(32, …)) with no other
+# type: a dict of floats does not match the flags, and a TypedDict with clip has an argument too many.
 def rescaled(
     factor: float,
     *,

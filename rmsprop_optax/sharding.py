@@ -35,7 +35,7 @@ def state_shardings(
 
     With ``zero`` (ZeRO-1), each array is divided further, over the devices of these mesh axes. The largest dimension
     that those devices divide evenly is split. An array without such a dimension keeps the parameter's sharding. Give
-    the ``out_shardings`` of a step for the parameters too: otherwise XLA returns them divided like the state.
+    the ``out_shardings`` of a step also for the parameters: otherwise XLA returns them divided like the state.
 
     Args:
       tx: an optimizer with ``init``, also a chain, ``optax.masked``, ``optax.partition`` or ``optax.MultiSteps``.
@@ -133,26 +133,24 @@ def _parameter(path: _Path, leaf: jax.ShapeDtypeStruct, of_params: Mapping[_Path
 
 
 def divided(spec: P, shape: tuple[int, ...], axes: tuple[str, ...], mesh: Mesh | AbstractMesh) -> P:
-    """Return ``spec`` with the largest dimension that ``axes`` divide split along them too.
+    """Return ``spec`` with ``axes`` added to the largest dimension that they divide evenly.
 
     Args:
-      spec: how the array is sharded already.
-      shape: of the whole array.
-      axes: mesh axes to add. Those that ``spec`` uses already are left out.
-      mesh: has the sizes of the axes.
+      spec: the present sharding of the array.
+      shape: the shape of the whole array.
+      axes: mesh axes to add; axes that ``spec`` already uses are left out.
+      mesh: the mesh of the axes.
 
     Returns:
       ``spec`` itself if no dimension can be divided.
 
     Raises:
-      ValueError: ``axes`` names an axis twice or one that the mesh lacks, or ``spec`` is longer than ``shape``.
+      ValueError: ``axes`` names an axis twice or an axis that the mesh lacks, or ``spec`` is longer than ``shape``.
       TypeError: ``axes`` is not a name or a tuple of names.
     """
     names = [(name,) if isinstance(name, str) else tuple(name or ()) for name in spec]
     if len(names) > len(shape):
-        raise ValueError(
-            f"spec must have an entry for a dimension at most, got {spec} for the shape {shape}: drop one."
-        )
+        raise ValueError(f"spec must have at most {len(shape)} entries for the shape {shape}, got {spec}: drop one.")
     names += [()] * (len(shape) - len(names))
     axes = tuple(axis for axis in _axes(axes, mesh, "axes") if not any(axis in name for name in names))
     parts = math.prod(mesh.shape[axis] for axis in axes)

@@ -31,8 +31,8 @@ EQUAL = "rules are equal for real parameters: the same numbers and no other opti
 WORDS = {
     ("pytorch", "keras"): [
         "pytorch divides by √nu + eps, keras by √(nu + epsilon).",
-        "With momentum, the learning rate comes after the buffer in pytorch, before it in keras: they part when the "
-        "rate changes.",
+        "With momentum, the learning rate comes after the buffer in pytorch, before it in keras: their steps differ "
+        "when the rate changes.",
         "Weight decay is L2 in pytorch, decoupled in keras.",
         "Only pytorch takes maximize.",
         "Only keras takes clipnorm, clipvalue, global_clipnorm, weight_decay_mask.",
@@ -96,8 +96,8 @@ WORDS = {
     ],
     ("pfrl", "sonnet"): [
         f"Without momentum and weight decay the {EQUAL}",
-        "With momentum, the learning rate comes after the buffer in pfrl, before it in sonnet: they part when the "
-        "rate changes.",
+        "With momentum, the learning rate comes after the buffer in pfrl, before it in sonnet: their steps differ "
+        "when the rate changes.",
         "Only pfrl has weight decay: L2.",
         "Defaults: lr=0.01, alpha=0.99, eps=1e-08 in pfrl; learning_rate (required), decay=0.9, epsilon=1e-10 in "
         "sonnet.",
@@ -112,7 +112,7 @@ def test_words(a, b):
 
 def test_words_for_special_momentum():
     lasagne = "lasagne has no momentum"
-    centered = "mxnet has momentum only where centered, with the learning rate before the buffer"
+    centered = "mxnet has momentum only if centered, with the learning rate before the buffer"
     assert f"{lasagne}; {centered}." in words("lasagne", "mxnet")
     nesterov = "climin has Nesterov momentum, with the learning rate before the buffer"
     assert f"{nesterov}; {lasagne}." in words("climin", "lasagne")

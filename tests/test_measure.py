@@ -284,7 +284,7 @@ def test_other_optimizers_have_sizes_alone():
 
 @pytest.mark.parametrize("tx", [optax.adam(0.1), measured(optax.sgd(0.1))])
 def test_effective_rates_need_a_mean_square(tx):
-    with pytest.raises(ValueError, match=r"needs a state with a ScaleByRmsState, got one without: .*rmsprop"):
+    with pytest.raises(ValueError, match=r"needs a state with a ScaleByRmsState, got none: .*rmsprop"):
         effective_rates(tx, tx.init(PARAMS), PARAMS)
 
 

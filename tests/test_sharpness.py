@@ -95,7 +95,7 @@ def test_arrays_that_are_not_trained_are_constant():
 
 
 def test_what_it_needs():
-    with pytest.raises(ValueError, match=r"needs a state with a ScaleByRmsState, got one without"):
+    with pytest.raises(ValueError, match=r"needs a state with a ScaleByRmsState, got none"):
         sharpness(optax.sgd(0.1), optax.sgd(0.1).init(PARAMS), PARAMS, loss, X, Y)
     for params, error in (({"w": jnp.ones(3, jnp.complex64)}, "real parameters"), ({"w": jnp.ones(1)}, "got 1")):
         with pytest.raises(ValueError, match=error):

@@ -48,7 +48,7 @@ def dress(axes: "Axes", *, title: str | None = None, xlabel: str = "", ylabel: s
 
 
 def legend(figure: "Figure", axes: "Axes", *, title: str | None = None) -> None:
-    """Put the legend of ``axes`` below the figure, in as many columns as its names leave space for."""
+    """Put the legend of ``axes`` below the figure, in as many columns as fit."""
     handles, names = axes.get_legend_handles_labels()
     most = max(1, 110 // (6 + max(map(len, names))))
     columns = -(-len(names) // -(-len(names) // most))
@@ -73,7 +73,7 @@ def band(axes: "Axes", x: ArrayLike, values: np.ndarray, quantiles: tuple[float,
 
 
 def about_seeds(counts: Iterable[int], quantiles: tuple[float, float]) -> str | None:
-    """Say what line and band are, for the legend; ``None`` if each run has one seed."""
+    """Describe line and band for the legend; ``None`` if each run has one seed."""
     least, most = min(counts := list(counts)), max(counts)
     if most == 1:
         return None

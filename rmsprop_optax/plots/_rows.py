@@ -21,7 +21,7 @@ def some(given: _Given, what: str, kind: type = Mapping) -> _Given:
         raise TypeError(f"{what} must be {form}, got {given!r:.80}: give {form}.")
     values = given.values() if isinstance(given, Mapping) else ()
     if not len(given) or any(0 in np.shape(x) if hasattr(x, "shape") else x in ([], ()) for x in values):
-        raise ValueError(f"{what} must not be empty, got {given}: draw what there is.")
+        raise ValueError(f"{what} must not be empty, got {given}: pass at least one entry.")
     return given
 
 
@@ -44,7 +44,7 @@ def check_whole(name: str, value: Any) -> None:
 
 
 def need(rows: Sequence[Mapping[str, Any]], *keys: str, of: str = "") -> None:
-    """Check that there are rows, each a mapping with all ``keys``; ``of`` says whose rows they are.
+    """Check that there are rows, each a mapping with all ``keys``; ``of`` names the rows in the error.
 
     Raises:
       TypeError: the rows are not in a sequence.

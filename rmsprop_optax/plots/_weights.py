@@ -114,7 +114,7 @@ def movements(rows: Sequence[Mapping[str, Any]], *, title: str, notes: Mapping[s
         panels.setdefault(row["weight"], {})[row["dialect"]] = _rows.numbers(row["movement"], "movement")
     shapes = {moved.shape for panel in panels.values() for moved in panel.values()}
     if len(shapes) > 1 or len(shape := next(iter(shapes))) != 1 or not shape[0]:
-        raise ValueError(f"each movement must have a number for each step, got the shapes {sorted(shapes)}: cut them.")
+        raise ValueError(f"movements must be [steps] of one length, got the shapes {sorted(shapes)}: pass all steps.")
     for dialect in dict.fromkeys(row["dialect"] for row in rows):
         if without := [weight for weight, moved in panels.items() if dialect not in moved]:
             raise ValueError(f"each dialect must have a row for each weight, got none of {dialect} for {without[0]}.")
