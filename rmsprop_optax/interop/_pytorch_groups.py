@@ -45,6 +45,12 @@ def arguments(
     rates = list(learning_rate) if isinstance(learning_rate, list | tuple) else [learning_rate] * len(groups)
     if len(rates) != len(groups):
         raise ValueError(f"learning_rate must have one entry for each of {len(groups)} groups, got {len(rates)}.")
+    own = [to_numpy(group["lr"]).item() for group in groups if "lr" in group]
+    if learning_rate is not None and not isinstance(learning_rate, list | tuple) and len(set(own)) > 1:
+        raise ValueError(
+            f"learning_rate must be a list for groups of different rates, {some([f'{rate:g}' for rate in own])}, got "
+            "one for all: pass learning_rate=[…] in Python, with one entry for each group."
+        )
     found = []
     for group, rate in zip(groups, rates, strict=True):
         missing = [key for key in ("lr", "alpha", "eps") if key not in group]
