@@ -53,10 +53,19 @@ def arrays():
     return found
 
 
+def with_frozen_bias():
+    """The same run with a bias that no gradient has reached."""
+    return {name: array for name, array in arrays().items() if not name.startswith("optimizer.state.1.")}
+
+
+def written(folder, found):
+    groups = json.dumps([GROUP | {"params": [0, 1, 2], "param_names": NAMES}])
+    save_file(found, folder / "run.safetensors", metadata={"optimizer.param_groups": groups})
+
+
 @pytest.fixture
 def checkpoint(tmp_path):
-    groups = json.dumps([GROUP | {"params": [0, 1, 2], "param_names": NAMES}])
-    save_file(arrays(), tmp_path / "run.safetensors", metadata={"optimizer.param_groups": groups})
+    written(tmp_path, arrays())
     (tmp_path / "layout.py").write_text(LAYOUT)
     return tmp_path
 
@@ -113,6 +122,16 @@ def test_in_fewer_bytes(checkpoint):
     assert nu.dtype == jnp.uint8
     exact = arrays()["optimizer.state.2.square_avg"].T
     np.testing.assert_allclose(storage.decoded(nu), exact, rtol=1 / 8)
+
+
+def test_a_frozen_layer_starts_from_the_scale_that_is_passed(checkpoint, capsys):
+    written(checkpoint, with_frozen_bias())
+    assert convert(checkpoint, "--initial-scale", "0.5") == 0
+    slots = interop.read(printed_code(capsys.readouterr().out)[0].opt_state)
+    np.testing.assert_array_equal(slots.mean_square["conv"]["bias"], np.full(4, 0.5))
+    np.testing.assert_array_equal(slots.momentum["conv"]["bias"], np.zeros(4))
+    np.testing.assert_array_equal(slots.mean_square["fc"]["kernel"], arrays()["optimizer.state.2.square_avg"].T)
+    assert slots.count == 100
 
 
 def keras_model():
@@ -300,7 +319,17 @@ BAD = {
     "no such place": (("--model", "ema"), "run.safetensors: a checkpoint must have one dict of arrays at 'ema'", None),
     "no schedule": (("--learning-rate", "json:nothing"), "--learning-rate json:nothing: must be module:function", None),
     "a schedule that is none": (("--learning-rate", "json:__name__"), "must be a function, got 'json'", None),
-    "Keras' words for PyTorch": (("--set", "momentum=0.9"), "config is for files of Keras, got momentum", None),
+    "Keras' words for PyTorch": (("--set", "momentum=0.9"), "config must be None, got momentum (--set): ", None),
+    "two models": (
+        (),
+        "choose one with at=… (model=… of convert.read, --model)",
+        lambda folder: written(folder, arrays() | {"ema.fc.weight": np.ones(2, np.float32)}),
+    ),
+    "a frozen layer": (
+        (),
+        "got none of conv.bias, which no gradient has reached: pass initial_scale (--initial-scale)",
+        lambda folder: written(folder, with_frozen_bias()),
+    ),
     "a folder for a file": (
         (),
         "run.safetensors must be a file",

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names",
         type=Path,
         metavar="FILE",
-        help="the names of the parameters in the optimizer's order, one a line, if the file does not have them; for "
-        "Keras, these or the paths of the weights in the file",
+        help="the names of the parameters in the optimizer's order, one a line, if the file does not have them or has "
+        "more; for a Keras file without names, the paths of the weights in the file",
     )
     parser.add_argument(
         "--dialect", type=dialect, metavar="NAME", help="whose optimizer it is, if the file does not tell"
@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE:FUNCTION",
         help="the schedule, a function of the number of steps from 0 on, named like that of --layout (default: the "
         "rate in the file, from here on)",
+    )
+    parser.add_argument(
+        "--initial-scale",
+        type=float,
+        metavar="NUMBER",
+        help="the mean square before the first step, for parameters of PyTorch or timm that no gradient has reached",
     )
     signed = [name for name, form in FORMATS.items() if form.signed]
     for option, choices, of in (
@@ -102,6 +108,7 @@ def run(args: argparse.Namespace) -> None:
             model=args.model,
             config=_config(args.set),
             learning_rate=rate,
+            initial_scale=args.initial_scale,
         )
     print(convert.report(found))
     formats = {"storage": args.storage, "momentum_storage": args.momentum_storage}

@@ -154,8 +154,8 @@ def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
     if empty and initial_scale is None:
         raise ValueError(
             f"each parameter must have a state, got none of {some(empty)}, which no gradient has reached: pass "
-            "initial_scale, the mean square before the first step (0 in PyTorch and PFRL, 1 in timm and "
-            "Stable-Baselines3)."
+            "initial_scale (--initial-scale), the mean square before the first step: 0 in PyTorch and PFRL, 1 in timm "
+            "and Stable-Baselines3."
         )
     unknown = [row.name for row in rows if not row.entry and row.shape is None]
     if unknown:

@@ -23,7 +23,8 @@ def find_optimizer(checkpoint: Any, at: str | None = None) -> dict[str, Any]:
       >>> find_optimizer({"epoch": 3, "optimizer": {"state": {}, "param_groups": []}})
       {'state': {}, 'param_groups': []}
     """
-    found: dict[str, Any] = _the_one(dict(_places(checkpoint, is_optimizer)), at, "dict of state and param_groups")
+    places = dict(_places(checkpoint, is_optimizer))
+    found: dict[str, Any] = _the_one(places, at, "dict of state and param_groups", "optimizer")
     return found
 
 
@@ -43,7 +44,7 @@ def find_model(checkpoint: Any, at: str | None = None) -> dict[str, Any]:
     """
     both = dict(_places(checkpoint, lambda node: is_optimizer(node) or _is_arrays(node)))
     models = {place: node for place, node in both.items() if not is_optimizer(node)}
-    return dict(_leaves(_the_one(models, at, "dict of arrays")))
+    return dict(_leaves(_the_one(models, at, "dict of arrays", "model")))
 
 
 def parameters(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,14 +110,14 @@ def _places(node: Any, wanted: Callable[[Any], bool], path: str = "") -> Iterato
             yield from _places(child, wanted, f"{path}.{key}" if path else str(key))
 
 
-def _the_one(found: Mapping[str, Any], at: str | None, what: str) -> Any:
+def _the_one(found: Mapping[str, Any], at: str | None, what: str, word: str) -> Any:
     if at is not None and at in found:
         return found[at]
     if at is None and len(found) == 1:
         return next(iter(found.values()))
     there = f"{len(found)}, at {some([repr(place) for place in found])}" if found else "none"
     asked = "" if at is None else f" at {at!r}"
-    raise ValueError(
-        f"a checkpoint must have one {what}{asked}, got {there}: "
-        + ("choose one with at=…." if found else "pass the file that it was saved in.")
+    mend = (
+        f"choose one with at=… ({word}=… of convert.read, --{word})" if found else "pass the file that it was saved in"
     )
+    raise ValueError(f"a checkpoint must have one {what}{asked}, got {there}: {mend}.")

@@ -66,6 +66,7 @@ def read(
     model: str | None = None,
     config: Mapping[str, Any] | None = None,
     learning_rate: Rates | None = None,
+    initial_scale: float | None = None,
 ) -> Run:
     """Read a run from a file of Keras, PyTorch, timm or their relatives, without running code in the file.
 
@@ -80,9 +81,11 @@ def read(
       optimizer: the place of the optimizer in the file, its keys joined by dots, if there are several.
       model: the place of the model in a PyTorch file, its keys joined by dots, if there are several.
       config: hyperparameters that a Keras file lacks, or that replace those in the file.
-      learning_rate: a schedule of all steps from 0 on, a number or, for PyTorch, a list of these. ``None`` takes the
-        schedule in a Keras file if optax has it, and otherwise keeps the rate of the last step. Files of PyTorch hold
-        no schedule.
+      learning_rate: a schedule of all steps from 0 on, or what else :func:`rmsprop_optax.interop.pytorch.optimizer`
+        takes. ``None`` takes the schedule in a Keras file if optax has it, and otherwise keeps the rate of the last
+        step. Files of PyTorch hold no schedule.
+      initial_scale: the mean square before the first step, for parameters of a PyTorch file that no gradient has
+        reached, as :func:`rmsprop_optax.interop.pytorch.read` takes it.
 
     Raises:
       ValueError: the file is truncated, holds another optimizer, or does not fit ``names`` and ``convert``. The message
@@ -96,8 +99,11 @@ def read(
         if Path(path).suffix in (".keras", ".h5"):
             return _read_keras(path, names, convert, optimizer, config or {}, learning_rate)
         if config:
-            raise ValueError(f"config is for files of Keras, got {some(list(config))} for {path}: drop it.")
-        return _read_pytorch(path, names, convert, dialect, optimizer, model, learning_rate)
+            raise ValueError(
+                f"config must be None, got {some(list(config))} (--set): {path} is no file of Keras; pass an optimizer "
+                "with other options to restore."
+            )
+        return _read_pytorch(path, names, convert, dialect, optimizer, model, learning_rate, initial_scale)
 
 
 def _read_pytorch(
@@ -108,6 +114,7 @@ def _read_pytorch(
     optimizer: str | None,
     model: str | None,
     learning_rate: Rates | None,
+    initial_scale: float | None,
 ) -> Run:
     checkpoint = pytorch.load(path)
     state = pytorch.find_optimizer(checkpoint, optimizer)
@@ -117,7 +124,7 @@ def _read_pytorch(
     ordered = list(names if names is not None else known)
     arrays = pytorch.find_model(checkpoint, model) if model or not ordered or _has_model(checkpoint) else {}
     of = _held(path, arrays, ordered) if ordered else pytorch.parameters(arrays)
-    slots = pytorch.read(state, of, convert)
+    slots = pytorch.read(state, of, convert, initial_scale=initial_scale)
     tx = pytorch.optimizer(state, of, convert, dialect=dialect, learning_rate=learning_rate)
     calls = pytorch.calls(state, dialect=dialect, learning_rate=learning_rate)
     return _run(tx, calls, slots, of, arrays, convert)
@@ -160,7 +167,8 @@ def _held(path: StrPath, arrays: Mapping[str, Any], names: Sequence[str]) -> Map
     if arrays and (missing or not names):
         raise ValueError(
             f"{path} has {f'no weights named {some(missing)}' if missing else 'no names of its weights'} (found: "
-            f"{some(list(arrays))}): pass the names of the trained ones in the optimizer's order (--names)."
+            f"{some(list(arrays))}): pass those of the trained weights that the file has, in the optimizer's order "
+            "(--names)."
         )
     return {name: arrays[name] for name in names} if arrays else names
 
