@@ -35,7 +35,8 @@ def to_batch_size(
     mean and the loss is a mean over the batch. The noise shrinks by ``√k``, and so do the gradients and their root mean
     square; both averages keep their length in examples. The momentum buffer is a sum, ``b = momentum·b + x``, which a
     shorter memory divides by ``k``; the further factor ``k`` in the learning rate compensates. L2 is a part of the loss
-    and does not change. Divide the lengths of schedules by ``k``. The linear rule of SGD is ``k·learning_rate``.
+    and does not change. Divide the lengths of schedules by ``k``. The linear rule of SGD is ``k·learning_rate``. Convert the
+    options of a summed loss with :func:`rmsprop_optax.scaling.sum_to_mean` first.
 
     Args:
       old: the number of examples in a batch that the options were chosen for, at least 1.
@@ -115,7 +116,10 @@ def _memory(name: str, value: float, k: float) -> float:
 
 def _static(name: str, value: Any) -> float:
     if not _numbers.is_static(value) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {name}={value!r}.")
+        raise TypeError(
+            f"{name} must be a Python or NumPy number, got {name}={value!r}: to convert an array of learning rates, "
+            "multiply it by the learning_rate that becomes of 1.0."
+        )
     return float(_numbers.check(name, value) or 0.0)
 
 

@@ -38,8 +38,10 @@ def test_what_it_refuses():
         to_batch_size(8, 16, weight_decay=0.1)
     with pytest.raises(ValueError, match="old must be a batch size of at least 1, got old=0"):
         to_batch_size(0, 16)
-    with pytest.raises(TypeError, match="decay must be a number"):
+    with pytest.raises(TypeError, match="decay must be a Python or NumPy number"):
         to_batch_size(8, 16, decay="0.9")
+    with pytest.raises(TypeError, match=r"learning_rate must be .*: to convert an array of learning rates, mult"):
+        to_batch_size(8, 16, learning_rate=jnp.array([0.1, 0.2]))
 
 
 OPTIONS = {"learning_rate": 2e-3, "decay": 0.995, "eps": 8.0, "momentum": 0.95, "initial_scale": 256.0}

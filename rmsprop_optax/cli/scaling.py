@@ -14,7 +14,8 @@ _DESCRIPTION = """Convert options of RMSprop, in the words of optax.
 square root, and the largest ratio of the two denominators. --sum-to-mean and
 --mean-to-sum print the options that give the same steps for the other loss.
 --batch-size prints the options for another batch size by the square-root rule:
-the loss over examples seen follows the same curve."""
+the loss over examples seen follows the same curve. It is for a loss that is a
+mean: convert the options of a sum with --sum-to-mean first, by the old size."""
 _EXAMPLES = """examples:
   %(prog)s --to-outside --eps 1e-3
       the epsilon for PyTorch that is nearest to TensorFlow's 0.001
