@@ -319,7 +319,7 @@ NEGATIVE = {"momentum": ("optax", "chainer_graves", "mxnet"), "mean": ("dqn",)}
 
 def kept(dialect, options, slots, ours, steps=None):
     """The framework's buffers after the steps, all by default, as we keep them."""
-    arguments = dialects.TABLE[dialect].arguments
+    row, arguments = dialects.TABLE[dialect], dialects.TABLE[dialect].arguments
     options = {p.name: p.default for p in inspect.signature(getattr(references, dialect)).parameters.values()} | options
     slots = dict(slots)
 
@@ -331,12 +331,12 @@ def kept(dialect, options, slots, ours, steps=None):
             slots[what] = None  # many frameworks have one all the same; without momentum it repeats the last step
         elif dialect in NEGATIVE[what]:
             changed(what, lambda a: -a)
-    averages = dialects.TABLE[dialect].smooths == "averages of steps"
-    if averages or options.get("bias_correction"):
+    corrects = row.bias_correction == "always" or options.get("bias_correction")
+    if corrects and dialect != "heavyball":  # which keeps the corrected averages itself
         # Our averages are the corrected ones, where the framework corrects them on every use.
         for what in ("mean_square", "mean"):
             changed(what, lambda a: correct(a, options[arguments.decay], steps))
-    if averages:  # ours is a sum
+    if row.smooths == "averages of steps":  # ours is a sum
         changed("momentum", lambda a: a / (1 - options[arguments.momentum]))
     if dialect == "sparsecore":  # ours has no epsilon in it
         changed("mean_square", lambda a: a - options["eps"])

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
 import optax
 import pytest
@@ -127,6 +126,8 @@ AFTER = {
 def test_the_snippets_run_one_after_the_other(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    import keras
+
     keras.utils.clear_session()  # a reader's first layers have no number
     FILES.get(page, dict)()
     names = {"__name__": "snippet"}
