@@ -86,7 +86,7 @@ def test_the_jump_divided_and_its_way_back():
     np.testing.assert_allclose(found["w"], at, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["momentum", "Nesterov, correction divided", "Nesterov, jump divided"])
+@pytest.mark.parametrize("name", ["RMSprop, momentum", "Nesterov, correction divided", "Nesterov, jump divided"])
 def test_momentum_with_one_gradient_all_along(name):
     # Once the mean square is constant, the root divides correction and jump alike: each step is ten rates long.
     tx = lecture.EXTENSIONS[name](0.1)
@@ -97,4 +97,4 @@ def test_momentum_with_one_gradient_all_along(name):
     w, at, update = lecture.descend(tx, lambda w, g: g, jnp.float32(0), jnp.full(300, 2, jnp.float32), look)
     np.testing.assert_allclose(np.diff(at)[-10:], -1, rtol=1e-3)
     np.testing.assert_allclose(update[-10:], -1, rtol=1e-3)
-    np.testing.assert_allclose((at - w)[-10:], 0.0 if name == "momentum" else 0.9, rtol=1e-3)
+    np.testing.assert_allclose((at - w)[-10:], 0.0 if name == "RMSprop, momentum" else 0.9, rtol=1e-3)

@@ -95,10 +95,12 @@ def _over_root(x: jax.Array, nu: jax.Array) -> jax.Array:
 
 EXTENSIONS: dict[str, Make] = {
     "SGD, momentum": lambda rate: optax.sgd(rate, momentum=MOMENTUM),
-    "momentum": lambda rate: dialects.hinton(rate, momentum=MOMENTUM),
+    "RMSprop, momentum": lambda rate: dialects.hinton(rate, momentum=MOMENTUM),
     "Nesterov, correction divided": lambda rate: dialects.hinton(rate, momentum=MOMENTUM, nesterov=True),
     "Nesterov, jump divided": jump_divided,
-    "gains": lambda rate: optax.chain(scale_by_rms(eps=0.0), scale_by_gains(), optax.scale_by_learning_rate(rate)),
+    "RMSprop, gains": lambda rate: optax.chain(
+        scale_by_rms(eps=0.0), scale_by_gains(), optax.scale_by_learning_rate(rate)
+    ),
 }
 """The lecture's further developments of RMSprop, and SGD with momentum, as functions of the learning rate."""
 
@@ -481,7 +483,7 @@ def valley(*, steps: int = 1000, target: float = 1e-3, curvature: float = 100.0,
 
     names = {name: OPTIMIZERS[name] for name in ("SGD", "RMSprop")} | EXTENSIONS
     found = jax.jit(lambda: {name: run(name, make) for name, make in names.items()})()
-    paths = {name: np.asarray(path, float) for name, path in found.items()}
+    paths = {name: np.asarray(found[name], float) for name in names}
     first = np.asarray(start, float)
     losses = {name: np.einsum("rsi,ij,rsj->rs", path, hessian, path) for name, path in paths.items()}
     needed = {name: steps_until(loss, target * first @ hessian @ first) for name, loss in losses.items()}
