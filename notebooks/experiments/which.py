@@ -396,7 +396,7 @@ def q_learning(
 
 # 4. NaN of the centered form.
 
-WAYS = ("op by op", "a jit a step", "a jit of all steps")
+WAYS = ("op by op", "jit of one step", "jit of all steps")
 """Three ways to compile a training."""
 
 
@@ -435,7 +435,7 @@ def compiled(
         return (p, state), {"params": p, "nu": optax.tree.get(state, "nu"), "mu": optax.tree.get(state, "mu")}
 
     carry = params, tx.init(params)
-    if way == "a jit of all steps":
+    if way == "jit of all steps":
         return jax.tree.map(np.asarray, jax.jit(lambda: jax.lax.scan(step, carry, batches)[1])())
     one = step if way == "op by op" else jax.jit(step)
     rows = []

@@ -21,7 +21,7 @@ NUMBERS = (
     "same_way",
 )
 PUBLISHED = "TensorFlow 1"
-BY_OP, WHOLE = "op by op", "a jit of all steps"
+BY_OP, WHOLE = "op by op", "jit of all steps"
 
 
 def claim_seventeen_groups_and_three_of_them_hold_36(n):
