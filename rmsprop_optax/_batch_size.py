@@ -35,8 +35,8 @@ def to_batch_size(
     mean and the loss is a mean over the batch. The noise shrinks by ``√k``, and so do the gradients and their root mean
     square; both averages keep their length in examples. The momentum buffer is a sum, ``b = momentum·b + x``, which a
     shorter memory divides by ``k``; the further factor ``k`` in the learning rate compensates. L2 is a part of the loss
-    and does not change. Divide the lengths of schedules by ``k``. The linear rule of SGD is ``k·learning_rate``. Convert the
-    options of a summed loss with :func:`rmsprop_optax.scaling.sum_to_mean` first.
+    and does not change. Divide the lengths of schedules by ``k``. The linear rule of SGD is ``k·learning_rate``.
+    Convert the options of a summed loss with :func:`rmsprop_optax.scaling.sum_to_mean` first.
 
     Args:
       old: the number of examples in a batch that the options were chosen for, at least 1.

@@ -306,7 +306,7 @@ BAD_FILES = {
         "x must be finite, got NaN .* in example 4",
     ),
     "one hot": ({"x": X, "y": np.eye(6)}, r"y must be the class of each example \[n\].*, got float64\[6, 6\]"),
-    "regression": ({"x": X, "y": np.linspace(0, 1, 6)}, "y must be .*, got 0.2; there is no training for regression"),
+    "regression": ({"x": X, "y": np.linspace(0, 1, 6)}, "y must be .*, got 0.2; regression is not supported"),
     "one class": ({"x": X, "y": np.zeros(6, int)}, "2 classes or more, got 1"),
     "a class of one": ({"x": X, "y": np.array([0, 0, 0, 0, 0, 7])}, "2 examples or more of each class, got 1 of 7"),
     "lengths": ({"x": X, "y": np.array([0, 1, 0, 1])}, "the same length, got 6 and 4"),

@@ -459,7 +459,7 @@ def test_without_libtpu_it_says_what_is_missing(training, monkeypatch, capsys):
         (["--params", "1e3", "--topology", "v5e:4x4"], "1e5 to 1e14, got 1000;"),
         (["--params", "nan", "--topology", "v5e:4x4"], "1e5 to 1e14"),
         (["--params", "1e9", "--topology", "v5e:4x4", "--remainder"], "needs bfloat16 parameters, got --dtype float32"),
-        (["--params", "1e9", "--topology", "v5e:4x4", "--momentum-storage", "bfloat16"], "only with --momentum"),
+        (["--params", "1e9", "--topology", "v5e:4x4", "--momentum-storage", "bfloat16"], "needs --momentum"),
         (["--params", "1e9", "--topology", "v5e:4x4", "--mesh", "data=4"], "the 16 devices of v5e:4x4, got"),
         (["--shapes", "no such file", "--topology", "v5e:4x4"], "no such file"),
         (["--shapes", __file__, "--topology", "v5e:4x4"], r"--shapes .*test_plan.py: Extra data"),
@@ -521,7 +521,7 @@ def test_what_the_compiler_says_is_told(training, monkeypatch):
     monkeypatch.setattr(compiler, "compiled", fails)
     monkeypatch.setattr(jax.config, "update", lambda *_: None)
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    with pytest.raises(UsageError, match=r"--no-compile does without it\. It says: INTERNAL: a bug"):
+    with pytest.raises(UsageError, match=r"drop the compiler with --no-compile\. The compiler says: INTERNAL: a bug"):
         command("--step", training, "--topology", "v5e:2x2")
 
 

@@ -18,7 +18,7 @@ def page(module: str, constructor: Callable[..., object], rule: str, facts: Iter
 
 
 def sections(constructor: Callable[..., object]) -> tuple[str, str]:
-    """Of a docstring the rule, and the entries of the arguments."""
+    """The rule in a docstring, and the entries of its arguments."""
     rule, _, arguments = (inspect.getdoc(constructor) or "").partition("\n\nArgs:\n")
     return rule, arguments.partition("\n\nReturns:")[0]
 
@@ -30,12 +30,12 @@ def plain(docstring: str) -> str:
 
 
 def item(text: str) -> str:
-    """An indented line, filled."""
+    """An indented and wrapped line."""
     return textwrap.indent(fill(text), "  ")
 
 
 def fill(text: str, indent: str = "  ") -> str:
-    """Lines that fit a terminal; all but the first are indented."""
+    """Wrap a text to a terminal's width, with all lines but the first indented."""
     return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 

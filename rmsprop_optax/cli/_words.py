@@ -1,4 +1,4 @@
-"""The names that a command line may hold, and hints for words that are none of them."""
+"""The names that a command line may hold, and hints for unknown words."""
 
 import difflib
 import inspect
@@ -110,7 +110,7 @@ def _kind(key: str) -> str | None:
 
 
 def _known(key: str) -> str | None:
-    """Say what a name is and how to use it; ``None`` for a name that nothing has."""
+    """Say what a name is and how to use it; ``None`` for an unknown name."""
     alias = ALIASES.get(key)
     kind = "dialect" if alias else _kind(key)
     if kind is None:

@@ -36,17 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout",
         metavar="MODULE:FUNCTION",
         help="the function that makes the tree of parameters from {name: array}; module:function or file.py:function "
-        "(default: names and layouts stay)",
+        "(default: keep names and layouts)",
     )
     parser.add_argument(
         "--names",
         type=Path,
         metavar="FILE",
-        help="the names of the parameters in the optimizer's order, one a line, if the file does not have them or has "
-        "more; for a Keras file without names, the paths of the weights in the file",
+        help="the names of the parameters in the optimizer's order, one a line, if the file lacks them or has more; for a "
+        "Keras file without names, the paths of the weights in the file",
     )
     parser.add_argument(
-        "--dialect", type=dialect, metavar="NAME", help="whose optimizer it is, if the file does not tell"
+        "--dialect", type=dialect, metavar="NAME", help="the dialect of the optimizer, if the file does not name it"
     )
     parser.add_argument(
         "--optimizer", metavar="KEYS", help="the place of the optimizer in the file, if there are several: a.b.0"
@@ -60,13 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="ARGUMENT=VALUE",
-        help="hyperparameters that a Keras file does not have: momentum=0.9 centered=true",
+        help="hyperparameters that the Keras file lacks: momentum=0.9 centered=true",
     )
     parser.add_argument(
         "--learning-rate",
         metavar="MODULE:FUNCTION",
-        help="the schedule, a function of the number of steps from 0 on, named like that of --layout (default: the "
-        "rate in the file, from here on)",
+        help="the schedule, a function of the step count since the start of the run, named as for --layout (default: "
+        "the rate in the file, constant from here on)",
     )
     parser.add_argument(
         "--initial-scale",

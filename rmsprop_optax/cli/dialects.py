@@ -132,7 +132,7 @@ def _comparison(
       names: rows of the table.
       settings: from :func:`rmsprop_optax.differences.settings`.
       rows: from :func:`rmsprop_optax.differences.movements`.
-      same: the argument that both got.
+      same: the argument of both functions.
     """
     first, *others = names
     lines: list[str] = []

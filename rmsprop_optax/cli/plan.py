@@ -23,7 +23,7 @@ from rmsprop_optax.plan import CHIPS, arrays_of, parse_count, topology_of, trans
 from rmsprop_optax.plan.shapes import Shape
 from rmsprop_optax.storage import FORMATS
 
-HELP = "print the cost of a training step on TPUs: bytes of state and moved, collectives, time"
+HELP = "print the cost of a training step on TPUs: bytes of state, bytes moved, collectives, time"
 _DESCRIPTION = """Print the cost of a training step on TPUs with each storage of the mean
 square, with ZeRO-1 and without, beside SGD: bytes of state, bytes moved,
 collectives and a lower bound of its time. With libtpu installed a --step is
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
       UsageError: the options ask for something that does not exist.
     """
     compiles = _compiles(args)
-    compiler_failed = "the TPU compiler failed; --no-compile does without it. It says: "
+    compiler_failed = "the TPU compiler failed; drop the compiler with --no-compile. The compiler says: "
     with usage_errors(OSError, ValueError, TypeError), usage_errors(RuntimeError, about=compiler_failed):
         mesh = args.mesh or ({"replica": args.topology.devices, "fsdp": 1} if args.step in _MODELS else None)
         tell = functools.partial(_tell, args)
@@ -133,7 +133,7 @@ def _tell(args: argparse.Namespace, name: str) -> None:
 
 def _optimizers(args: argparse.Namespace) -> dict[str, Any]:
     if args.momentum_storage and not args.momentum:
-        raise ValueError("--momentum-storage acts only with --momentum: add it, or drop --momentum-storage.")
+        raise ValueError("--momentum-storage needs --momentum: add --momentum, or drop --momentum-storage.")
     if args.remainder and args.dtype != "bfloat16":
         raise ValueError(f"--remainder needs bfloat16 parameters, got --dtype {args.dtype}.")
     wrapped = with_remainder if args.remainder else float32_updates if args.dtype == "bfloat16" else lambda tx: tx

@@ -205,7 +205,7 @@ def _train(
     data: "tuple[Split, Split]",
     runs: _Runs,
 ) -> None:
-    """Train, show each row, and put it into ``runs``, which has all finished epochs if this is stopped."""
+    """Train, show each row, and add it to ``runs``, so that an interrupt leaves all finished epochs there."""
     from rmsprop_optax.demo import progress, training
     from rmsprop_optax.interop._orbax import quiet
 
@@ -233,7 +233,7 @@ def _train(
 
 @contextlib.contextmanager
 def _stop_after_epoch() -> Iterator[Callable[[], bool]]:
-    """Make the first Ctrl-C a wish, which the function tells, and the second one an interrupt.
+    """Turn the first Ctrl-C into a request, which the yielded function reports, and the second into an interrupt.
 
     An interrupt while jax compiles can crash the process.
     """

@@ -70,7 +70,7 @@ def saver(folder: StrPath | None, *, keep: int = 2) -> Iterator[Callable[..., An
     # A process that dies as it removes an old checkpoint leaves one without metadata, which Orbax removes.
     written = [path for path in _complete(folder) if (path / "_CHECKPOINT_METADATA").exists()]
     if damaged := [str(path) for path in written if not _is_whole(path, _metadata)]:
-        raise CheckpointError(f"{some(damaged)} must be whole checkpoints: remove what is damaged.")
+        raise CheckpointError(f"{some(damaged)} must be whole checkpoints: remove them, or name another folder.")
     with (
         _full_disk(folder),
         ocp.training.Checkpointer(
@@ -153,7 +153,7 @@ def _complete(folder: StrPath) -> list[Path]:
 
 
 def _of_last(folder: StrPath, read: Callable[[Path], T]) -> T:
-    """What ``read`` returns of the last checkpoint; if it is damaged, the error names the last one that is whole."""
+    """Read the last checkpoint; if it is damaged, the error names the last whole one."""
     paths = _complete(folder)
     if not paths:
         raise CheckpointError(f"{folder} holds no complete checkpoint.")

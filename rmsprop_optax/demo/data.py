@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Split, Split]:
 
     Raises:
       OSError: there is no such file.
-      ValueError: the file holds something else; the message says what.
+      ValueError: the file holds something else; the message says what must hold.
     """
     read_file = {".npz": _read_npz, ".csv": _read_csv}.get(Path(path).suffix.lower())
     if read_file is None:
@@ -147,7 +147,7 @@ def _labels(given: Any) -> np.ndarray:
     if y.ndim != 1 or y.dtype.kind not in "biufU":
         raise ValueError(f"{must}, got {y.dtype}{list(y.shape)}.")
     if y.dtype.kind == "f" and (y % 1 != 0).any():
-        raise ValueError(f"{must}, got {y[(y % 1 != 0).argmax()]}; there is no training for regression.")
+        raise ValueError(f"{must}, got {y[(y % 1 != 0).argmax()]}; regression is not supported.")
     classes, labels, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"{must}, of 2 classes or more, got {len(classes)}.")

@@ -74,7 +74,7 @@ def pictures(folder: Path, names: Iterable[str]) -> list[Path]:
 
 
 def draw(folder: Path, runs: Runs, *, title: str) -> None:
-    """Draw the curves with a band over seeds; of each optimizer its layers and its effective learning rates.
+    """Draw the curves with a band over seeds, and the layers and effective learning rates of each optimizer.
 
     The layers and the rates are those of the first seed. An optimizer without effective learning rates has no picture
     of them, and an optimizer without a finished epoch has neither.
@@ -156,7 +156,7 @@ def _complete(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.replace(path)
-    except OSError as error:  # that of a write has no name
+    except OSError as error:  # a failed write names no file
         error.filename = str(path)
         raise
     finally:

@@ -1,6 +1,6 @@
-"""The costs of a training step on TPUs, and the optimizer's share of them: bytes of state and moved, collectives, time.
+"""The costs of a training step on TPUs, and the optimizer's share: bytes of state, bytes moved, collectives, time.
 
-:func:`step` is for any training step; ``rmsprop-optax plan`` prints what it returns. With libtpu installed the TPU's
+Call :func:`step` for any training step; ``rmsprop-optax plan`` prints its result. With libtpu installed the TPU's
 own compiler compiles the step, on any machine. Nothing is executed.
 
 ======== ===================================================================

@@ -17,7 +17,7 @@ class Chip(NamedTuple):
       dimensions: of the grid in which chips are wired, 2 or 3.
       pod: chips of a whole pod, the largest grid.
       devices: JAX devices a chip.
-      counted: what Google Cloud's name of a grid counts on each chip: 1 for the chip, 2 for its TensorCores.
+      counted: units of a chip in Google Cloud's name of a grid: 1 if it counts chips, 2 if it counts TensorCores.
     """
 
     usable: float
@@ -143,7 +143,7 @@ def _defaults(dimensions: int, pod: int) -> dict[int, tuple[int, ...]]:
 
 
 def _hint(kind: str, rest: str) -> str:
-    """The default grid whose number of chips is nearest to what was written after the chip."""
+    """The default grid whose number of chips is nearest to the number written after the chip."""
     chip = CHIPS[kind]
     numbers = [int(number[:6]) for number in re.findall(r"\d+", rest, re.ASCII)] or [16 * chip.counted]
     chips = numbers[0] / chip.counted if len(numbers) == 1 else math.prod(numbers)

@@ -14,7 +14,7 @@ from rmsprop_optax.plan.chips import Topology
 
 LIBTPU = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # otherwise a lock admits one process at a time
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # this and the host's name would be asked of the TPU that is not there
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",  # libtpu would ask a TPU for this and for the host's name
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
@@ -30,7 +30,7 @@ def devices(topology: Topology) -> Sequence[jax.Device]:
     """
     from jax.experimental import topologies
 
-    # Without these libtpu has two devices on a chip of v4, and four chips on each host whatever the topology.
+    # Without these settings libtpu has two devices a chip on v4, and four chips a host on every topology.
     hosts = (*(min(2, size) for size in topology.sizes[:2]), 1)
     config = {"chip_config_name": "megacore"} if topology.name.startswith("v4") else {}
     try:

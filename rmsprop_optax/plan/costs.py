@@ -38,9 +38,9 @@ class Row(TypedDict):
       seconds: ``moved``, or ``least``, ÷ the memory's bandwidth.
       share: the part of ``moved`` (or ``least``) that the same step with SGD does not move; below 0 if ZeRO-1 moves
         less than that step.
-      memory: arguments, results that are not in their place, and temporary memory; if not compiled, parameters,
+      memory: arguments, results without a donated argument, and temporary memory; if not compiled, parameters,
         gradients and state.
-      fits: whether a chip has so much memory.
+      fits: whether this memory fits a chip.
     """
 
     optimizer: str
@@ -58,7 +58,7 @@ class Row(TypedDict):
 
 
 class Plan(TypedDict):
-    """What :func:`step` returns. JSON can hold it.
+    """The result of :func:`step`, which JSON can hold.
 
     Attributes:
       topology: its name.
@@ -122,7 +122,7 @@ def step(
     compile: bool = True,
     progress: Callable[[str], object] = lambda name: None,
 ) -> Plan:
-    """Return what a training step costs with each optimizer, the state divided by ZeRO-1 and not.
+    """Return the costs of a training step with each optimizer, with and without ZeRO-1.
 
     Args:
       make: returns the step and its abstract arguments, see :data:`Make`.
@@ -132,7 +132,7 @@ def step(
       compile: compile the steps with libtpu in this process; set the environment variables of
         :data:`rmsprop_optax.plan.LIBTPU` before. Otherwise, and without a step, the numbers are arithmetic: they know
         neither activations nor temporary memory.
-      progress: is told the name of each step before it is compiled.
+      progress: called with the name of each step before the step is compiled.
 
     Raises:
       ValueError: the mesh has another number of devices, or libtpu does not know the topology.

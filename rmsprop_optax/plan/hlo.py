@@ -37,9 +37,9 @@ def collectives(program: str) -> dict[str, dict[str, int]]:
 def traffic(program: str) -> int:
     """Return the bytes of arrays that each device reads from its HBM and writes there.
 
-    The compiler's ``cost_analysis()["bytes accessed"]`` counts traffic of the chip's own memory too, into which arrays
-    are prefetched: up to five times as much. It counts a loop once, which here counts as often as it turns if its
-    condition compares with a constant.
+    The compiler's ``cost_analysis()["bytes accessed"]`` also counts the traffic of on-chip memory, into which arrays
+    are prefetched: up to five times as much. It counts the body of a loop once; this function counts every turn if the
+    loop's condition compares with a constant.
     """
     bodies = _bodies(program)
     return sum(
@@ -112,7 +112,7 @@ def _moved(bodies: Mapping[str, _Body], instruction: tuple[str, ...], types: Map
 
 
 def _passed(body: _Body, attributes: str) -> tuple[set[int], set[int]] | None:
-    """The numbers of the results that are operands, and those of the operands, of a fusion with a collective in it."""
+    """For a fusion with a collective, the numbers of the results that alias operands, and of those operands."""
     if not any(kind in COLLECTIVES for _, _, kind, _, _ in body):
         return None
     pairs = re.findall(r"\{(\d*)\}: \((\d+), \{\}\)", attributes)
@@ -120,7 +120,7 @@ def _passed(body: _Body, attributes: str) -> tuple[set[int], set[int]] | None:
 
 
 def _sizes(types: str) -> _Sizes:
-    """For each array its bytes, padded to whole tiles, and whether it is in the HBM; a scalar has none."""
+    """For each array its bytes, padded to whole tiles, and whether it is in the HBM; a scalar counts 0 bytes."""
     found = []
     for bits, dimensions, order, layout in _ARRAY.findall(types):
         if not dimensions:
@@ -135,7 +135,7 @@ def _sizes(types: str) -> _Sizes:
 
 
 def _sliced(body: _Body) -> dict[int, int]:
-    """Number of a parameter → bytes of its slices, for parameters of which a fusion reads nothing but slices."""
+    """Number of a parameter → bytes of its slices, for parameters that a fusion reads only in slices."""
     numbers = {name: int(operands) for name, _, kind, operands, _ in body if kind == "parameter"}
     read: Counter[int | None] = Counter()
     whole: set[int | None] = {None}

@@ -19,7 +19,7 @@ def parse_count(text: str) -> float:
       text: a number, or a number and a letter of :data:`UNITS`.
 
     Raises:
-      ValueError: the text is neither. The message names what may be meant.
+      ValueError: the text is neither. The message suggests a number.
 
     Example:
       >>> parse_count("1.3B"), parse_count("350M"), parse_count("125k"), parse_count("1.3e9")
@@ -51,7 +51,7 @@ def transformer(parameters: float, parts: int = 1) -> Counter[Shape]:
 
     A layer has four matrices and two vectors; the model has an embedding and one more vector. The width is about 128
     times the number of layers. It is divisible by ``parts`` if the model is large enough for that, so that all arrays
-    split evenly. The embedding has 32768 rows, fewer in a small model, plus what is left after the last layer.
+    split evenly. The embedding has 32768 rows, fewer in a small model, plus the rest after the last layer.
 
     Args:
       parameters: 1e5 to 1e14.
@@ -72,7 +72,7 @@ def transformer(parameters: float, parts: int = 1) -> Counter[Shape]:
         raise ValueError(f"parameters must be 1e5 to 1e14, got {text}; for another model give its shapes.")
     if parameters >= 1e6:
         width, least, most = (128 * parameters / 12) ** (1 / 3), 256, 2.0
-    else:  # one layer, which the width has to fit more closely
+    else:  # one layer, so the width decides the size alone
         width, least, most = (parameters / 16) ** 0.5, 16, 0.25
     unit = math.lcm(least, parts)
     unit = unit if unit <= most * width else least
