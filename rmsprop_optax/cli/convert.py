@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names",
         type=Path,
         metavar="FILE",
-        help="the names of the parameters in the optimizer's order, one a line, if the file lacks them or has more; for a "
-        "Keras file without names, the paths of the weights in the file",
+        help="the names of the parameters in the optimizer's order, one a line, if the file lacks them or has more; "
+        "for a Keras file without names, the paths of the weights in the file",
     )
     parser.add_argument(
         "--dialect", type=dialect, metavar="NAME", help="the dialect of the optimizer, if the file does not name it"
