@@ -183,10 +183,10 @@ def _encoded(x: jax.Array, like: Any, noise: Any) -> jax.Array:
 def _noise(g: jax.Array, old: jax.Array, count: jax.Array) -> jax.Array:
     """32 pseudorandom bits for each entry; only the upper ones are used.
 
-    Without the step constant gradients freeze. Without the position all zero gradients round alike, and the mean of an
-    array drifts. The last 12 bits of a gradient are left out, so that another order of summation in a clipping norm
-    does not change the noise of a whole array. A number of the array would be a constant in each kernel, which XLA:CPU
-    then compiles anew for each array: 3 times the time to compile.
+    Without the step, constant gradients freeze. Without the position, all zero gradients round alike, and the mean of
+    an array drifts. The last 12 bits of a gradient are left out: another order of summation in a clipping norm then
+    changes few entries. The index of the array is left out: a constant of its own in each kernel makes XLA:CPU compile
+    every kernel anew, in 3 times the time.
     """
     bits = to_bits(g.real) ^ (to_bits(g.imag) >> 1) if jnp.iscomplexobj(g) else to_bits(g)
     width = 8 * old.dtype.itemsize

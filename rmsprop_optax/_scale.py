@@ -32,7 +32,7 @@ class ScaleByRmsState(NamedTuple):
 def mean_square(g: jax.Array, nu: jax.Array, rate: Any) -> jax.Array:
     """``nu = (1 − rate)·nu + rate·|g|²``.
 
-    ``decay·nu`` in float32 is off by 6e-8 a step, which a decay of 0.999 accumulates to 6e-5; ``nu − rate·nu`` is not.
+    ``decay·nu`` in float32 is off by 6e-8 a step, 6e-5 in all at a decay of 0.999; ``nu − rate·nu`` is not.
     """
     share = cast(rate, nu.dtype)
     return nu - share * nu + share * _abs_sq(g)

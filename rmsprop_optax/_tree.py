@@ -21,7 +21,7 @@ OTHER = (
 
 
 def lift(function: Callable[..., tuple[Any, ...]], updates: optax.Updates, *states: Tree) -> tuple[Any, ...]:
-    """Apply ``function(update, *states)`` to every leaf. It returns as many values, and each makes one tree.
+    """Apply ``function(update, *states)``, which returns as many values, to every leaf; return a tree of each value.
 
     A leaf whose update is ``None`` keeps its state. A state that is ``None`` as a whole is off and stays ``None``.
 
@@ -80,8 +80,11 @@ def _check_shapes(path: Any, update: Any, parts: list[Any]) -> None:
 def full(params: optax.Params, value: Any, *, real: bool = False, dtype: Any = None) -> Tree:
     """A state tree with the shapes and shardings of ``params``, filled with ``value``.
 
-    Its dtype is ``dtype``, or float32 or wider, ``real`` for complex parameters where asked. Leaves may be arrays or
-    ``jax.ShapeDtypeStruct``. Integers, bools and keys are not trained and have no state.
+    Args:
+      params: arrays or ``jax.ShapeDtypeStruct``. Integers, bools and keys are not trained and have no state.
+      value: a number.
+      real: whether complex parameters have real states.
+      dtype: of the states; by default that of the parameter, widened to float32.
     """
 
     def leaf(path: Any, p: Any) -> Any:
