@@ -22,8 +22,9 @@ def complete(constructor: Callable[..., Any], args: Mapping[str, str], returns: 
     head, *rest = re.split(rf"\n\n({'|'.join(_SECTIONS)}):\n", inspect.getdoc(constructor) or "")
     written = dict(zip(rest[::2], rest[1::2], strict=True))
     entries = {**args, **dict(re.findall(r"^  (\w+): (.*(?:\n    .*)*)", written.get("Args", ""), re.MULTILINE))}
+    parameters = inspect.signature(constructor).parameters
     usual = {
-        "Args": "\n".join(_entry(name, entries[name]) for name in _parameters(constructor) if name in entries),
+        "Args": "\n".join(_entry(name, entries[name]) for name in parameters if name in entries),
         "Returns": f"  {returns}",
         "Raises": "\n".join(_entry(*error.split(": ", 1)) for error in raises.splitlines()),
     }
@@ -35,10 +36,6 @@ def source(constructor: Callable[..., Any]) -> str:
     """Return the source of a rule, with its version: the last section of the docstring, in one line."""
     text = (inspect.getdoc(constructor) or "").rpartition("Source:\n")[2]
     return " ".join(text.split()).removesuffix(".")
-
-
-def _parameters(constructor: Callable[..., Any]) -> list[str]:
-    return list(inspect.signature(constructor).parameters)
 
 
 def _entry(name: str, text: str) -> str:

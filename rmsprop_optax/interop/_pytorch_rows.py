@@ -189,14 +189,13 @@ def written(
     """The rows that slots have arrays for, each with its arrays by key in the dtype of the parameter.
 
     Raises:
-      ValueError: shapes or the count are missing, the slots do not fit the groups, or no optimizer can have a number.
+      ValueError: shapes are missing, the slots do not fit the groups, or no optimizer can have a number.
     """
     unknown = [row.name for row in rows if row.shape is None]
     if unknown:
         raise ValueError(f"names must be a mapping to parameters or shapes, got no shape of {some(unknown)}.")
     momentum = rescaled(slots, lr_in_momentum(rows), learning_rate)
     slots = slots._replace(momentum=momentum)
-    _plausible.count_of(slots.count)
     shapes = {row.name: row.shape for row in rows if row.shape is not None}
     held = {key: _backward(getattr(slots, slot), shapes, convert) for slot, key in KEYS.items()}
     rows = [row for row in rows if any(row.name in arrays for arrays in held.values())]

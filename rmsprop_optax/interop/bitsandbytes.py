@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rmsprop_optax._paths import some
 from rmsprop_optax.interop import layout, pytorch
+from rmsprop_optax.interop._plausible import count_of
 from rmsprop_optax.interop._pytorch_file import to_numpy
 from rmsprop_optax.interop._pytorch_rows import parts, rows_of, written
 from rmsprop_optax.interop._pytorch_search import dtype_of
@@ -110,10 +111,9 @@ def write(
     """
     torch = imported("torch", "interop.bitsandbytes.write")
     rows = [r._replace(dtype=np.dtype("f4")) for r in rows_of(to_pytorch({**state_dict, "state": {}}), names)]
-    state = {
-        row.position: {"step": int(slots.count), "state1": torch.tensor(arrays["square_avg"])}
-        for row, arrays in written(rows, slots, convert, None)
-    }
+    kept = written(rows, slots, convert, None)
+    count = count_of(slots.count)
+    state = {row.position: {"step": count, "state1": torch.tensor(arrays["square_avg"])} for row, arrays in kept}
     return {**state_dict, "state": state}
 
 

@@ -13,6 +13,7 @@ import optax
 from rmsprop_optax._paths import name_of, named, nodes, some
 from rmsprop_optax._types import Storage, Tree
 from rmsprop_optax.interop import _orbax, bitsandbytes, keras, layout, pytorch
+from rmsprop_optax.interop._converter import Array
 from rmsprop_optax.interop._keras_config import hyperparameters
 from rmsprop_optax.interop._pytorch_groups import Dialect, Rates
 from rmsprop_optax.interop._shared import is_masked
@@ -37,7 +38,7 @@ class Run(NamedTuple):
     calls: list[str]
     slots: Slots
     params: Tree
-    buffers: dict[str, Any]
+    buffers: dict[str, Array]
 
 
 class Restored(NamedTuple):
@@ -51,9 +52,9 @@ class Restored(NamedTuple):
     """
 
     params: Tree
-    opt_state: Any
+    opt_state: optax.OptState
     step: int
-    buffers: dict[str, Any]
+    buffers: dict[str, Array]
 
 
 def read(
@@ -143,7 +144,7 @@ def _read_keras(
     convert: layout.Convert,
     optimizer: str | None,
     config: Mapping[str, Any],
-    learning_rate: Any,
+    learning_rate: Rates | None,
 ) -> Run:
     file = keras.load(path, (optimizer or "optimizer").replace(".", "/"))
     if file["config"] is None and not config:
@@ -208,8 +209,8 @@ def save(
     storage: Storage = None,
     momentum_storage: Storage = None,
     overwrite: bool = False,
-    progress: Callable[[int], Any] | None = None,
-) -> dict[str, Any]:
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Tree]:
     """Write an Orbax checkpoint of a run: ``params``, ``opt_state``, ``step`` and, if there are any, ``buffers``.
 
     The checkpoint is written beside ``path`` and takes its place once it is complete.
@@ -240,7 +241,7 @@ def save(
 
 
 def restore(
-    path: StrPath, tx: optax.GradientTransformation, params: Tree = None, *, learning_rate: Any = None
+    path: StrPath, tx: optax.GradientTransformation, params: Tree = None, *, learning_rate: float | Tree | None = None
 ) -> Restored:
     """Restore a checkpoint of :func:`save` for an optimizer, which may have other options than the one in the file.
 

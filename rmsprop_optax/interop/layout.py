@@ -25,7 +25,7 @@ def forward(arrays: Mapping[str, npt.ArrayLike], convert: Convert) -> Tree:
     Raises:
       ValueError: ``convert`` needs other arrays, leaves an array out, or uses an array twice.
     """
-    _check(_shapes(arrays), convert)
+    _check({name: np.shape(array) for name, array in arrays.items()}, convert)
     return _call(convert, dict(arrays))
 
 
@@ -127,10 +127,6 @@ def names_of(given: Iterable[str]) -> list[str]:
     if twice:
         raise ValueError(f"each parameter must have a name of its own, got {some(twice)} more than once.")
     return names
-
-
-def _shapes(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, tuple[int, ...]]:
-    return {name: np.shape(array) for name, array in arrays.items()}
 
 
 _DRAWS = (-1e30, 1e-30)

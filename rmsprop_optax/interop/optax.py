@@ -18,14 +18,14 @@ from rmsprop_optax import _nnx, _numbers
 from rmsprop_optax._momentum import MomentumState
 from rmsprop_optax._paths import name_of, nodes
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._types import Tree
+from rmsprop_optax._types import Number, Tree
 from rmsprop_optax.interop import slots as _slots
 from rmsprop_optax.interop._counted import KINDS
 from rmsprop_optax.interop._shared import abs_sq, float64
 from rmsprop_optax.interop.slots import Slots
 
 
-def read(state: Any, *, decay: Any = None) -> Slots:
+def read(state: Tree, *, decay: Number | None = None) -> Slots:
     r"""The slots of a state of ``optax.rmsprop``.
 
     .. math::
@@ -61,7 +61,7 @@ def read(state: Any, *, decay: Any = None) -> Slots:
     return _slots.read(_ours(_nnx.typed(state, *_states()), decay))
 
 
-def write(like: Any, slots: Slots, *, decay: Any = None, learning_rate: Any = None) -> Any:
+def write(like: Tree, slots: Slots, *, decay: Number | None = None, learning_rate: float | Tree | None = None) -> Tree:
     """A state of ``optax.rmsprop`` with the numbers of the slots, the inverse of :func:`read`.
 
     Args:

@@ -135,9 +135,10 @@ def write(
             array.astype(_numbers.wide(array.dtype), copy=False), dtype=getattr(torch, str(array.dtype))
         )
 
-    rows = rows_of({**state_dict, "state": {}}, names)
+    rows = written(rows_of({**state_dict, "state": {}}, names), slots, convert, learning_rate)
+    count = count_of(slots.count)
     state = {
-        row.position: {"step": torch.tensor(float(slots.count))} | {k: tensor(x) for k, x in arrays.items()}
-        for row, arrays in written(rows, slots, convert, learning_rate)
+        row.position: {"step": torch.tensor(float(count))} | {k: tensor(x) for k, x in arrays.items()}
+        for row, arrays in rows
     }
     return {**state_dict, "state": state}

@@ -42,15 +42,15 @@ class Slots(NamedTuple):
         formats leave the gains out.
     """
 
-    mean_square: Any
-    mean: Any = None
-    momentum: Any = None
-    count: Any = None
+    mean_square: Tree
+    mean: Tree = None
+    momentum: Tree = None
+    count: int | None = None  # type: ignore[assignment]  # hides tuple.count, as in optax's states
     lr_in_momentum: bool | None = None
-    gain: Any = None
+    gain: Tree = None
 
 
-def read(state: Any) -> Slots:
+def read(state: Tree) -> Slots:
     r"""The slots of a state of this package, at any depth of a tree.
 
     .. math::
@@ -104,13 +104,13 @@ def read(state: Any) -> Slots:
 
 
 def write(
-    like: Any,
+    like: Tree,
     slots: Slots,
     *,
-    learning_rate: Any = None,
+    learning_rate: float | Tree | None = None,
     repair: Literal["largest"] | None = None,
-    progress: Callable[[int], Any] | None = None,
-) -> Any:
+    progress: Callable[[int], object] | None = None,
+) -> Tree:
     r"""A state with the numbers of the slots, and with the structure, dtypes, storage and shardings of ``like``.
 
     .. math::
@@ -152,7 +152,9 @@ def write(
     return _nnx.written(lambda typed: _write(typed, slots, learning_rate, repair is not None, progress), like, *KINDS)
 
 
-def _write(like: Any, slots: Slots, learning_rate: Any, repair: bool, progress: Callable[[int], Any] | None) -> Any:
+def _write(
+    like: Tree, slots: Slots, learning_rate: float | Tree | None, repair: bool, progress: Callable[[int], object] | None
+) -> Tree:
     momentum = rescaled(slots, lr_in_momentum(like), learning_rate)
     count = None if slots.count is None else _plausible.count_of(slots.count)
     trees = {"mean_square": slots.mean_square, "mean": slots.mean, "momentum": momentum, "gain": slots.gain}
@@ -213,7 +215,13 @@ def _places(like: Any) -> dict[str, list[Tree]]:
     }
 
 
-def transfer(state: Any, like: Any, *, learning_rate: Any = None, repair: Literal["largest"] | None = None) -> Any:
+def transfer(
+    state: Tree,
+    like: Tree,
+    *,
+    learning_rate: float | Tree | None = None,
+    repair: Literal["largest"] | None = None,
+) -> Tree:
     """Convert a state to other options: momentum, centering, bias correction, another storage or dialect.
 
     A slot that the old optimizer did not keep starts as in ``like``.
@@ -319,7 +327,7 @@ def _filled(tree: Any, others: list[Any]) -> Any:
     return {key: _filled(tree[key], below[key]) if key in tree else optax.MaskedNode() for key in keys}
 
 
-def lr_in_momentum(state: Any) -> bool | None:
+def lr_in_momentum(state: Tree) -> bool | None:
     """Whether the momentum buffers of a state hold the learning rate, or ``None`` without a buffer.
 
     In every chain of this package, only the learning rate can stand between the division and the buffer.
@@ -337,7 +345,7 @@ def lr_in_momentum(state: Any) -> bool | None:
     return found.pop() if found else None
 
 
-def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: Any) -> Any:
+def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: float | Tree | None) -> Tree:
     """The momentum buffer of the slots, multiplied or divided by the learning rate if the state needs it."""
     if not isinstance(slots, Slots) or slots.lr_in_momentum not in (None, True, False):
         raise TypeError(
