@@ -37,7 +37,7 @@ def create(name: str, **options: Any) -> optax.GradientTransformationExtraArgs:
 
     Args:
       name: a name of :func:`names`, in any case, or a call of one: ``"pytorch(lr=0.01, momentum=0.9)"``, whose
-        arguments are Python literals with names. ``"dialects.NAME"`` and ``"recipes.NAME"`` are names as well.
+        arguments are Python literals with names. ``"dialects.NAME"`` and ``"recipes.NAME"`` are also names.
       **options: arguments of the dialect or recipe. A dialect also takes ``learning_rate``, ``decay``, ``eps`` and
         ``momentum``, whatever its framework calls them.
 

@@ -23,7 +23,7 @@ _OF_PARAMETERS = ("nu", "mu", "trace", "gain", "acc_grads")  # their keys are na
 
 
 def typed(tree: Tree, *kinds: Any) -> Tree:
-    """Replace the mappings that have the fields of a state of ``kinds`` by the state, and those of chains by tuples.
+    """Replace mappings with the fields of a state of ``kinds`` by the state, and mappings of chains by tuples.
 
     A tree with a state of one of these types is returned unchanged. Of two types with the same fields, the first is
     taken.

@@ -102,7 +102,7 @@ def _with(
 ) -> optax.OptState:
     """Combine the buffers of ``fresh``, the mean squares ``nus``, and everything else (such as counts) of ``state``.
 
-    Names find the arrays of ``state``, whose containers may be those of ``flax.nnx``.
+    Arrays of ``state`` are found by name, because its containers may differ, as in ``flax.nnx``.
     """
     olds = _paths.named(state)
 

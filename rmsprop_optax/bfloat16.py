@@ -48,7 +48,7 @@ def float32_updates(tx: optax.GradientTransformation) -> optax.GradientTransform
 
 
 def _widened(tree: Tree, which: Callable[[Any], bool] = lambda x: True) -> Tree:
-    """Floating-point and complex arrays, or abstract ones, in float32 or wider; other leaves unchanged."""
+    """Widen floating-point and complex arrays, also abstract arrays, to float32 or wider; keep other leaves."""
 
     def leaf(x: Any) -> Any:
         if not hasattr(x, "dtype"):
@@ -70,7 +70,7 @@ class RemainderState(NamedTuple):
 
     Attributes:
       remainder: int16 arrays of the shapes of the bfloat16 parameters, ``None`` for the others: the float32 parameter
-        minus the bfloat16 one, in units of the last place of the float32. Changes with every update.
+        minus the bfloat16 parameter, in units of the last place of the float32. Changes with every update.
       inner: the optimizer's state.
     """
 

@@ -198,7 +198,7 @@ def eps_outside_sqrt(eps: float, low: float = 0.0, high: float = math.inf) -> Ne
       TypeError: an argument is not a number.
 
     Example:
-      EfficientNet was trained with an epsilon of 0.001 in TensorFlow; this is the one for PyTorch:
+      EfficientNet was trained with an epsilon of 0.001 in TensorFlow; this is the epsilon for PyTorch:
 
       >>> eps, disagreement = eps_outside_sqrt(1e-3)
       >>> round(eps, 5), round(disagreement, 3)

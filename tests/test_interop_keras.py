@@ -393,9 +393,9 @@ REFUSED = {
         lambda: format_.read(MOMENTUM, list("ab"), config={"gradient_accumulation_steps": 3}),
         "multiple of gradient_accumulation_steps, got 100 for 3",
     ),
-    "config of Adam": (lambda: format_.read(STORE, config=ADAM), "config must be that of an RMSprop"),
+    "config of Adam": (lambda: format_.read(STORE, config=ADAM), "config must belong to an RMSprop"),
     "serialized Adam": (lambda: format_.read(STORE, config={"class_name": "Adam", "config": ADAM}), "got Adam"),
-    "config as text": (lambda: format_.read(STORE, config="rmsprop"), "config must be that of an RMSprop"),
+    "config as text": (lambda: format_.read(STORE, config="rmsprop"), "config must belong to an RMSprop"),
     "Adam": (
         lambda: format_.read(live("adam/iteration", "adam/a_momentum", "adam/a_velocity")),
         "then velocity of each",

@@ -696,7 +696,7 @@ WRITTEN = {
     "interop.write(STATE, slots_of(lambda x: np.float64(1e300) * np.asarray(x, float)))": (
         r"state can hold, got a mean_square of b with 1e\+300 for"
     ),
-    "interop.write(STATE, slots_of(lambda x: 1.0))": "must fit the state, got a mean_square of b that is no array,",
+    "interop.write(STATE, slots_of(lambda x: 1.0))": "must fit the state, got a mean_square of b that is not an",
     "interop.write(STATE, slots_of(lambda x: x.T[:1]))": r"fit the state, got a mean_square of b with shape \(1,\) for",
     'interop.write(STATE, Slots({"w": PARAMS["w"]}))': "must fit the state, got no mean_square of b: convert names",
     "interop.write(STATE, SLOTS._replace(momentum=PARAMS))": "the state, got a momentum of b, w that the state has no",

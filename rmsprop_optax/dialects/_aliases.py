@@ -1,4 +1,4 @@
-"""Other names of dialects, and frameworks whose rule is that of a dialect."""
+"""Other names of dialects, and frameworks with the rule of a dialect."""
 
 from typing import Any, NamedTuple
 

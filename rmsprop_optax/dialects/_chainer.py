@@ -20,8 +20,8 @@ def chainer(
     Chainer's weight decay is a hook: chain ``optax.add_decayed_weights`` before this transformation.
 
     Args:
-      eps: at least 0, added where ``eps_inside_sqrt`` says.
-      eps_inside_sqrt: whether ``eps`` stands under the root or beside it.
+      eps: at least 0; ``eps_inside_sqrt`` is its place.
+      eps_inside_sqrt: add ``eps`` under the root (true) or beside it (false).
 
     Example:
       chainer(lr=0.1) turns a first gradient of 2.0 into an update of -1.0.

@@ -33,8 +33,8 @@ def optax(
     ``bias_correction`` the state holds corrected statistics; optax corrects them at every use.
 
     Args:
-      eps: at least 0, added where ``eps_in_sqrt`` says.
-      eps_in_sqrt: whether ``eps`` stands under the root or beside it.
+      eps: at least 0; ``eps_in_sqrt`` is its place.
+      eps_in_sqrt: add ``eps`` under the root (true) or beside it (false).
       nesterov: take the momentum step once more beyond the buffer. Without momentum this option changes nothing.
       bias_correction: weigh the gradients seen so far as Adam does; centered, the first variance is 0.
 

@@ -114,7 +114,7 @@ def climin(
     The sign is plus where ``step_t`` and ``step_{t-1}`` are both positive or both not positive; step rates stay within
     their limits. The parameters trained here are those after the jump, ``p_t − jump_t``, where climin takes the
     gradient; :func:`rmsprop_optax.nesterov_eval_params` returns ``p_t``. climin's documentation differs from its code;
-    this dialect follows the code. The parts of a complex number adapt one by one.
+    this dialect follows the code. The parts of a complex number adapt separately.
 
     Args:
       step_rate: at least 0; a number, or a schedule that multiplies the adapted rates.

@@ -24,8 +24,8 @@ def optimizer(config: Mapping[str, Any], **changes: Any) -> optax.GradientTransf
       config: ``optimizer.get_config()``, or the config that :func:`load` returns. ``use_ema`` and the loss scale do not
         belong to the rule and are ignored. ``gradient_accumulation_steps`` becomes ``optax.MultiSteps``.
       **changes: arguments of :func:`rmsprop_optax.dialects.keras`, or of ``tf_keras_legacy`` for a legacy optimizer,
-        that replace those of the config. Pass as ``learning_rate`` a schedule that a callback computed or that optax
-        does not have, as a function of all steps from 0 on; otherwise the rate stays that of the last step. Pass a
+        that replace those of the config. Pass ``learning_rate``, a function of all steps from 0 on, if a callback
+        changed the rate (otherwise the rate of the last step is kept) or if optax does not have the schedule. Pass
         ``weight_decay_mask`` if Keras excludes variables from weight decay: the config does not name these variables.
 
     Raises:
@@ -78,7 +78,7 @@ def hyperparameters(config: Any) -> Mapping[str, Any]:
     if isinstance(config, Mapping) and "inner_optimizer" in config:
         return hyperparameters(config["inner_optimizer"])
     if not isinstance(config, Mapping) or ("name" in config and not {"rho", "momentum", "centered"} <= config.keys()):
-        raise ValueError(f"config must be that of an RMSprop, got {config!r}: pass optimizer.get_config().")
+        raise ValueError(f"config must belong to an RMSprop, got {config!r}: pass optimizer.get_config().")
     for key, value in config.items():
         if key not in _NO_ARGUMENTS and key not in {*_taken("keras"), *_taken("tf_keras_legacy")}:
             try:

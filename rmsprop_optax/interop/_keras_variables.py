@@ -106,7 +106,7 @@ def _check_shapes(arrays: Sequence[np.ndarray], found: Found, names: layout.Name
     if wrong:
         raise ValueError(
             f"slots must have the shapes of the parameters, got {some(wrong)}: compare the order of the names with "
-            "that of model.trainable_variables."
+            "model.trainable_variables."
         )
 
 
@@ -143,7 +143,7 @@ def _by_name(paths: list[str], names: list[str] | None, config: Mapping[str, Any
                 )
             of_kind[name] = i
         elif (i, last_name(path)) != (start + 1, "learning_rate"):
-            raise ValueError(f"the variables must be those of an RMSprop, got {path}: pass optimizer.variables.")
+            raise ValueError(f"the variables must belong to an RMSprop, got {path}: pass optimizer.variables.")
     every = (config or {}).get("gradient_accumulation_steps") or 1
     if ("gradient_accumulator" in held) != (every > 1):
         raise ValueError(
@@ -203,7 +203,7 @@ def _by_position(shapes: list[tuple[int, ...]], names: list[str] | None, config:
             f"by the config, the variables must be {', '.join(heads)}, then {', '.join([*passed, *kinds])} of {of}, "
             f"got {len(shapes)} variables of the shapes {some([str(shape) for shape in shapes])}: compare momentum, "
             "centered, use_ema, gradient_accumulation_steps, whether learning_rate is a schedule, and the number of "
-            "names, with those of the run."
+            "names, with the run."
         )
     starts = {kind: first + i * number for i, kind in enumerate(kinds, len(passed))}
     positions = {KINDS[kind]: list(range(i, i + number)) for kind, i in starts.items()}

@@ -195,7 +195,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _beside(path: Path) -> tuple[Path, Path]:
-    """The paths of the new checkpoint while it is written, and of the old one while it is replaced."""
+    """Temporary paths: of the new checkpoint while it is written, and of the old checkpoint until it is removed."""
     return path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
 
 
@@ -211,7 +211,7 @@ def _settled(path: str | os.PathLike[str]) -> Path:
 
 
 def _discard(path: Path) -> None:
-    """Remove a checkpoint and, last, its mark, so that :func:`_is_ours` recognises a partly removed one."""
+    """Remove a checkpoint, its mark last, so that :func:`_is_ours` recognises a partly removed checkpoint."""
     if _is_ours(path):
         for each in path.iterdir():
             if each.name != _MARK:

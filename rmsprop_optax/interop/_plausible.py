@@ -69,7 +69,7 @@ def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree
         wrong += [why for n, old in olds[slot].items() if n in values for why in _misfits(slot, n, values[n], old)]
     if wrong:
         raise ValueError(
-            f"slots must fit the state, got {'; '.join(wrong)}: convert names and shapes as those of the parameters, "
+            f"slots must fit the state, got {'; '.join(wrong)}: convert names and shapes like the parameters, "
             "and create the state with the options of the run. Change options with interop.transfer."
         )
     with np.errstate(all="ignore"):
@@ -91,7 +91,7 @@ def check(given: Mapping[str, Mapping[str, Any]], places: Mapping[str, list[Tree
 
 def _misfits(slot: str, name: str, value: Any, old: Any) -> list[str]:
     if not hasattr(value, "dtype"):
-        return [f"a {slot} of {name} that is no array, {value!r:.40}"]
+        return [f"a {slot} of {name} that is not an array, {value!r:.40}"]
     is_split = is_components(old)
     shape = old.real.shape if is_split else old.shape
     if np.shape(value) != shape:

@@ -77,8 +77,8 @@ def _load_torch(path: str) -> Any:
             ) from error
         reason = f"{type(error).__name__}: {error}".split(". ")[0]
         raise ValueError(
-            f"{path} must be a whole file of torch.save, got one that PyTorch cannot read ({reason}): copy it again, "
-            "or save the state_dicts of the model and of the optimizer."
+            f"{path} must be a whole file of torch.save, got a file that PyTorch cannot read ({reason}): copy it "
+            "again, or save the state_dicts of the model and of the optimizer."
         ) from error
 
 

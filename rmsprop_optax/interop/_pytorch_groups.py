@@ -30,7 +30,7 @@ def arguments(
       dialect: the framework that wrote ``state_dict``. ``None`` recognises ``"timm"`` by the key ``lr_in_momentum`` in
         its groups, and ``"pytorch"`` since version 2.4 by the key ``capturable`` and floating-point steps. Name an
         older ``"pytorch"``, ``"sb3"``, ``"pfrl"`` and, after ``to_pytorch``, ``"bitsandbytes"``.
-      learning_rate: replaces the rates in the groups, which hold those of the last step: a number, a schedule of all
+      learning_rate: replaces the rates in the groups, which hold the rate of the last step: a number, a schedule of all
         steps from 0 on, or a list with a number or a schedule for each group.
 
     Raises:
@@ -107,7 +107,7 @@ def optimizer(
         the groups differ.
       convert: the function that makes the tree of parameters from ``{name: array}``; used if the groups differ.
       dialect: the framework that wrote ``state_dict``, if :func:`arguments` cannot recognise it.
-      learning_rate: replaces the rates in the groups, which hold those of the last step: a number, a schedule of all
+      learning_rate: replaces the rates in the groups, which hold the rate of the last step: a number, a schedule of all
         steps from 0 on, or a list with a number or a schedule for each group.
 
     Raises:

@@ -143,7 +143,7 @@ def asked_of(group: Mapping[str, Any]) -> list[str]:
 
 
 def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
-    """The rows, with the state before the first step where a row has no state.
+    """The rows; a row without a state gets the state before the first step.
 
     Raises:
       ValueError: ``initial_scale`` is needed and ``None``, or negative, or a shape is not known.
@@ -173,7 +173,7 @@ def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
 
 
 def lr_in_momentum(rows: Sequence[Row]) -> bool | None:
-    """Whether the buffers hold the learning rate, which only timm's groups can say; ``None`` without a buffer."""
+    """Whether the buffers hold the learning rate, as only timm's groups can; ``None`` without a buffer."""
     with_buffer = [row.group for row in rows if "momentum_buffer" in asked_of(row.group)]
     sides = {bool(group.get("lr_in_momentum", False)) for group in with_buffer}
     if len(sides) > 1:

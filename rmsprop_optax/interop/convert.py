@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """What :func:`restore` returns.
+    """The result of :func:`restore`.
 
     Attributes:
       params: the parameters.
@@ -168,7 +168,7 @@ def _held(path: StrPath, arrays: Mapping[str, Any], names: Sequence[str]) -> Map
     if arrays and (missing or not names):
         raise ValueError(
             f"{path} has {f'no weights named {some(missing)}' if missing else 'no names of its weights'} (found: "
-            f"{some(list(arrays))}): pass those of the trained weights that the file has, in the optimizer's order "
+            f"{some(list(arrays))}): pass the names of the trained weights in the file, in the optimizer's order "
             "(--names)."
         )
     return {name: arrays[name] for name in names} if arrays else names
@@ -243,14 +243,14 @@ def save(
 def restore(
     path: StrPath, tx: optax.GradientTransformation, params: Tree = None, *, learning_rate: float | Tree | None = None
 ) -> Restored:
-    """Restore a checkpoint of :func:`save` for an optimizer, which may have other options than the one in the file.
+    """Restore a checkpoint of :func:`save` for an optimizer, also with other options than in the file.
 
     Args:
       path: the folder.
       tx: the optimizer that continues the run, such as the one of the file with schedules:
         ``optax.inject_hyperparams(dialects.pytorch)(lr=…, momentum=…)``.
       params: the tree of parameters to fill: arrays or ``jax.ShapeDtypeStruct``, whose dtypes and shardings are kept.
-        Only the names must be those of the checkpoint, not the containers. ``None`` takes the dicts and lists of the
+        The names must be those of the checkpoint; the containers may differ. ``None`` takes the dicts and lists of the
         checkpoint.
       learning_rate: the rate of the last step, needed if the momentum buffer of only one optimizer holds the rate.
 

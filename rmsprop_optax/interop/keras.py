@@ -102,7 +102,7 @@ def write(
       :func:`load`, a copy of this dict with the new variables, for :func:`save`.
 
     Raises:
-      ValueError: the variables contradict the config; the slots are not those of the optimizer or have no count; or the
+      ValueError: the variables contradict the config; the slots do not fit the optimizer or have no count; or the
         learning rate is missing or not needed.
 
     Example:

@@ -115,8 +115,8 @@ def norm(params: Arrays) -> dict[str, Array]:
     """Batch, layer, group, instance and RMS normalisation → ``BatchNorm``, ``LayerNorm`` and so on.
 
     Args:
-      params: ``weight`` or ``gamma`` or ``scale``; ``bias`` or ``beta``. Running statistics, which have no slots, are
-        left out.
+      params: ``weight`` or ``gamma`` or ``scale``; ``bias`` or ``beta``. Running statistics have no slots and are left
+        out.
 
     Example:
       >>> norm({"weight": np.array([1, 2]), "bias": np.array([3, 4]), "running_mean": np.zeros(2)})

@@ -151,7 +151,7 @@ def _weight(decay: Any, count: Any) -> float:
 
 
 def _sign(state: Any) -> float:
-    """The sign of the buffers: −1, unless ``optax.scale_by_learning_rate``, which turns the sign, follows them."""
+    """The sign of the buffers: −1, or 1 if ``optax.scale_by_learning_rate`` follows them and turns the sign."""
     return 1.0 if _slots.lr_in_momentum(_shell(state)) is False else -1.0
 
 

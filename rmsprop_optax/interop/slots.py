@@ -128,7 +128,7 @@ def write(
         parameters. Needed if the momentum buffer of only one side holds the rate, and only then.
       repair: ``"largest"`` replaces a mean square that is infinite or too large by the largest number of the format.
         In float32 and bfloat16 the weight then does not move for hundreds of steps at a decay of 0.9 (in optax, with
-        an infinite ``nu``, it never moves again); in uint8, whose largest number is 14336, it moves. ``None`` raises.
+        an infinite ``nu``, it never moves again). In uint8, which ends at 14336, the weight moves. ``None`` raises.
       progress: called with the bytes of each array of the slots after it is written, for a progress bar.
 
     Returns:

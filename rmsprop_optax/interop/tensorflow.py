@@ -138,7 +138,7 @@ def write(
       takes an array.
 
     Raises:
-      ValueError: the variables are not understood; the slots are not those of the optimizer; or the learning rate is
+      ValueError: the variables do not fit each other; the slots do not fit the optimizer; or the learning rate is
         missing or not needed.
 
     Example:
@@ -173,7 +173,7 @@ def keras_variables(checkpoint: Mapping[str, npt.ArrayLike], optimizer: str = "o
 
     Args:
       checkpoint: arrays by name, as :func:`load` returns them for a checkpoint of TensorFlow 2.
-      optimizer: the optimizer's place in the checkpoint, by default that of ``model.compile``.
+      optimizer: the optimizer's place in the checkpoint, by default the place in ``model.compile``.
 
     Raises:
       ValueError: the checkpoint has no such optimizer at that place.

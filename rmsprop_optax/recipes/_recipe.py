@@ -118,18 +118,18 @@ def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -
 def for_batch(
     batch_size: float | None, rule: BatchRule, learning_rate: ScalarOrSchedule | None, *, usual: int, **options: float
 ) -> dict[str, float]:
-    """The source's options, carried to another batch.
+    """The source's options, converted to another batch size.
 
     Args:
       batch_size: the user's, at least 1.
       rule: the user's.
-      learning_rate: the user's, which leaves nothing to do to the linear rule.
+      learning_rate: the user's; with the linear rule, ``batch_size`` must then be ``None``.
       usual: the source's batch size.
       **options: the source's, with the epsilon under the root; ``peak`` is the learning rate.
 
     Raises:
       TypeError: ``batch_size`` is not a number.
-      ValueError: ``batch_size`` is below 1 or has nothing to do, or the rule is unknown.
+      ValueError: ``batch_size`` is below 1 or has no effect, or the rule is unknown.
     """
     if rule not in get_args(BatchRule):
         raise ValueError(f'batch_rule must be "linear" or "square root", got batch_rule={rule!r}.')

@@ -57,7 +57,7 @@ def dqn_zoo(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientTransf
 def dopamine_dqn(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
     """DQN of Dopamine's JAX agent with ``optimizer='rmsprop'``, whose mean square starts from 0.
 
-    The agent's own configuration trains with Adam; these numbers are those of its TensorFlow agent,
+    The agent's own configuration trains with Adam; these numbers come from Dopamine's TensorFlow agent,
     :func:`dopamine_tf_dqn`, whose mean square starts from 1. The loss is the mean of 32 errors.
 
     Example:
@@ -72,7 +72,7 @@ def dopamine_dqn(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientT
 
 @recipe("tf1", "lr 0.00025, decay 0.95, epsilon 0.00001, centered")
 def dopamine_tf_dqn(*, learning_rate: ScalarOrSchedule = 2.5e-4) -> optax.GradientTransformationExtraArgs:
-    """DQN of Dopamine's TensorFlow agent, whose mean square starts from 1; that of its JAX agent starts from 0.
+    """DQN of Dopamine's TensorFlow agent, whose mean square starts from 1 (in its JAX agent from 0).
 
     The loss is the mean of 32 Huber losses.
 
