@@ -1,8 +1,8 @@
 """The generated pages of the site: MkDocs loads this file as a hook, and griffe as an extension.
 
-Pages come from what is there: dialects and recipes from their tables, equations and API from the docstrings, notebooks
-with their outputs, and the files at the top of the repository. Equations become MathML when the site is built, so that
-a browser needs no script and no network for them.
+The pages of dialects and recipes come from their tables, equations and API from the docstrings, notebooks from their
+stored outputs, and other pages from the files at the top of the repository. Equations become MathML when the site is
+built, so that a browser needs no script and no network for them.
 """
 
 import base64
@@ -140,7 +140,7 @@ def inline(markdown: str) -> str:
 
 
 def public() -> dict[str, tuple[str, ...]]:
-    """Module → its public names that are no modules."""
+    """Module → its public names except modules."""
     found = {}
     for module in MODULES:
         loaded = importlib.import_module(module)
@@ -253,7 +253,7 @@ def shown(page: str, file: str) -> dict[str, str | bytes]:
 
 
 def notebook(page: str, cells: dict[str, Any]) -> dict[str, str | bytes]:
-    """A notebook with the outputs that it is kept with."""
+    """A notebook with its stored outputs."""
     made, pictures = [], {}
     for cell in cells["cells"]:
         source = "".join(cell["source"])
@@ -284,7 +284,7 @@ def described(name: str, place: str) -> str:
 
 
 def call(constructor: Any) -> str:
-    """What a constructor returns, as its code says."""
+    """The body of a constructor, without its docstring."""
     code = inspect.getsource(inspect.unwrap(constructor))
     quotes = [m.end() for m in re.finditer('"""', code)]
     return textwrap.dedent(code[quotes[1] :]).strip("\n")
@@ -314,7 +314,7 @@ def path(name: str) -> np.ndarray:
 
 
 def picture(name: str, beside: np.ndarray) -> bytes:
-    """The path of a dialect beside that of optax."""
+    """The path of a dialect beside optax's path."""
     figure = plots.trajectories(
         {name: path(name)} | ({} if name == "optax" else {"optax": beside}),
         lambda x, y: (x**2 + 20 * y**2) / 2,
@@ -400,7 +400,7 @@ def api_pages() -> dict[str, str | bytes]:
             if id(of) in seen:
                 parts.append(f"## {name}\n\nThe same as [`{name}`][{PLACES[name]}].")
                 continue
-            if isinstance(of, int | float | str | tuple):  # griffe does not see them all
+            if isinstance(of, int | float | str | tuple):  # griffe misses some of these
                 parts.append(f"## {name}\n\n`{of!r}`")
                 continue
             seen |= {id(of)} if callable(of) else set()
@@ -414,7 +414,7 @@ def api_pages() -> dict[str, str | bytes]:
 
 
 def pycon(match: re.Match[str]) -> str:
-    """An example of a module's docstring, which no section holds."""
+    """An example in a module's docstring outside any section."""
     return f"\n```pycon\n{textwrap.dedent(match[1]).rstrip()}\n```\n"
 
 

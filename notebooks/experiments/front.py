@@ -112,7 +112,7 @@ def figure() -> "Figure":
             place = {"xytext": (-10, -4), "textcoords": "offset points", "ha": "right"}
             middle.annotate("NaN", (end, update[end - 1]), color=colour, **place)
     middle.set(
-        title="Centered, a gradient steady to 4 digits:\nelsewhere the variance becomes negative",
+        title="Centered, gradient constant to 4 digits:\noptax's variance becomes negative",
         xlabel="step",
         ylabel="step (learning rates)",
         yscale="log",
