@@ -354,7 +354,7 @@ def dialect_pages() -> dict[str, str | bytes]:
             }
         )
         made[f"dialects/{name}.md"] = (
-            f"{described(name, f'rmsprop_optax.dialects.{name}')}\n## Facts\n\n{table}\n\n## What it equals\n\n"
+            f"{described(name, f'rmsprop_optax.dialects.{name}')}\n## Facts\n\n{table}\n\n## Definition\n\n"
             f"```python\n{call(row.constructor)}\n```\n\n## Path\n\n![The path of {name} down a ravine, beside optax's]"
             f"({name}.png){{ .figure }}\n"
         )
@@ -375,7 +375,7 @@ def recipe_pages() -> dict[str, str | bytes]:
                     "source": row.source,
                 }
             )
-            + f"\n\n## What it equals\n\n```python\n{call(row.constructor)}\n```\n"
+            + f"\n\n## Definition\n\n```python\n{call(row.constructor)}\n```\n"
         )
         for name, row in recipes.TABLE.items()
     }

@@ -1,4 +1,4 @@
-"""The experiments of the notebooks: functions that return plain arrays. They are no part of the package.
+"""The experiments of the notebooks: functions that return plain arrays. They are not part of the package.
 
 A notebook runs in its own folder, so ``from experiments import lecture`` works there; elsewhere put ``notebooks`` on
 ``PYTHONPATH``.

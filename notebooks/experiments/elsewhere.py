@@ -1,8 +1,8 @@
 """A training that another framework begins and this package continues.
 
 Network and batches equal those of ``tests/golden/frameworks/half_way.py``, in PyTorch and Keras.
-``notebooks/3_from_other_frameworks.ipynb`` draws the results; ``tests/claims/from_other_frameworks.py`` asserts what
-the notebook says about them.
+``notebooks/3_from_other_frameworks.ipynb`` draws the results; ``tests/claims/from_other_frameworks.py`` asserts the
+notebook's statements about them.
 """
 
 import functools

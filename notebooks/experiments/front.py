@@ -1,6 +1,6 @@
 """The figure of the README. ``python notebooks/experiments/front.py`` draws it into ``notebooks/data/front.png``.
 
-Each of three short experiments returns the curves of one panel; ``tests/test_front.py`` asserts what the panel says.
+Each of three short experiments returns the curves of one panel; ``tests/test_front.py`` asserts the panel's statement.
 """
 
 from pathlib import Path

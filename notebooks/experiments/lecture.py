@@ -1,8 +1,8 @@
 """The argument of Hinton's lecture 6.5 for RMSprop, as experiments with numbers.
 
-Each experiment is one function: its docstring states the claim, its arguments are what the claim depends on, and it
-returns plain arrays. ``notebooks/1_why_rmsprop.ipynb`` draws them; ``tests/claims/why_rmsprop.py`` asserts what the
-notebook says about them.
+Each experiment is one function: its docstring states the claim, its arguments are the conditions of the claim, and it
+returns plain arrays. ``notebooks/1_why_rmsprop.ipynb`` draws them; ``tests/claims/why_rmsprop.py`` asserts the
+notebook's statements about them.
 
 Source:
   Hinton, Srivastava, Swersky: Neural Networks for Machine Learning, lecture 6.5, "rmsprop: Divide the gradient by a
@@ -105,7 +105,7 @@ EXTENSIONS: dict[str, Make] = {
 """The lecture's further developments of RMSprop, and SGD with momentum, as functions of the learning rate."""
 
 SUCCESSORS: dict[str, Make] = {"Adam": optax.adam}
-"""Optimizers that were made of RMSprop, as functions of the learning rate."""
+"""Optimizers that grew out of RMSprop, as functions of the learning rate."""
 
 
 def before_jump(name: str, rate: Rate, params: Any, state: Any) -> Any:
@@ -129,7 +129,7 @@ def descend(
     batches: Any,
     look: Callable[..., Any] = lambda params, gradient, update, state: params,
 ) -> Any:
-    """Take one step of ``tx`` for each batch along ``gradient(params, batch)``; stack what ``look`` returns."""
+    """Take one step of ``tx`` for each batch along ``gradient(params, batch)``; stack the results of ``look``."""
 
     def step(carry: tuple[Any, Any], batch: Any) -> tuple[tuple[Any, Any], Any]:
         params, state = carry
@@ -164,7 +164,7 @@ def full_batch(*, turned: bool = False, weights: int = 20, steps: int = 6000, ta
     decades.
 
     Args:
-      turned: turn the coordinates at random, so that no weight has a scale of its own.
+      turned: rotate the coordinates at random, so that no weight has a scale of its own.
       weights: number of weights.
       steps: number of steps, each with the exact gradient.
       target: the distance from its optimum that every weight must reach.
@@ -281,7 +281,7 @@ def walk(*, count: int = 100, shuffles: int = 100, rate: float = 0.01) -> dict[s
 
 
 def drift(decays: tuple[float, ...] = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 0.995), *, count: int = 600) -> dict[str, Any]:
-    r"""RMSprop drifts over the lecture's ten gradients too, but less the longer its average is.
+    r"""RMSprop also drifts over the lecture's ten gradients; a longer average drifts less.
 
     With decay 0 RMSprop *is* the sign of the gradient, and drifts 8 learning rates a cycle. With a long average the
     divisor is nearly constant. For a cycle of n gradients that sums to zero, the drift to first order in ``1 - decay``
@@ -440,15 +440,15 @@ def changing(scales: tuple[float, ...] = (1.0, 0.1, 0.01), *, steps: int = 1000,
 
 
 def valley(*, steps: int = 1000, target: float = 1e-3, curvature: float = 100.0, angle: float = 30.0) -> dict[str, Any]:
-    """In a long valley, compare what momentum gives to RMSprop and to gradient descent, and what gains give.
+    """In a long valley, compare the effect of momentum on RMSprop and on gradient descent, and the effect of gains.
 
     Slide "Further developments of rmsprop": combined with standard momentum it does not help as much as momentum
     normally does; with Nesterov momentum it works best if the root divides the correction rather than the jump; an
     adaptive learning rate for each connection needs more investigation.
 
-    The loss is ``½ (u² + curvature·v²)`` with the coordinates u along the valley and v across it. The valley is turned,
-    so that no weight has a scale of its own. The start is at u = 3, v = 0.6. Every optimizer gets the same 25 rates
-    over six decades.
+    The loss is ``½ (u² + curvature·v²)`` with the coordinates u along the valley and v across it. The valley is
+    rotated, so that no weight has a scale of its own. The start is at u = 3, v = 0.6. Every optimizer gets the same 25
+    rates over six decades.
 
     Args:
       steps: number of steps, each with the exact gradient.

@@ -1,7 +1,7 @@
 """The size of an optimizer's state, and the cost of a smaller one, as experiments.
 
 Each experiment is one function that returns plain arrays. ``notebooks/4_memory_and_scale.ipynb`` draws them;
-``tests/claims/memory_and_scale.py`` asserts what the notebook says about them.
+``tests/claims/memory_and_scale.py`` asserts the notebook's statements about them.
 """
 
 import functools
@@ -212,7 +212,7 @@ TPU_STEPS = (("mlp", "v5e-1"), ("mlp", "v5e-16"), ("wide", "v5e-16"))
 
 
 def tpu_plans(**options: Any) -> dict[str, plan.Plan]:
-    """Return what the steps of :data:`TPU_STEPS` cost, by :func:`rmsprop_optax.plan.step`.
+    """Return the costs of the steps of :data:`TPU_STEPS`, by :func:`rmsprop_optax.plan.step`.
 
     Args:
       **options: of that function; arithmetic alone by default.

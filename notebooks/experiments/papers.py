@@ -1,7 +1,7 @@
-"""Published results about RMSprop, run again: the problem of each paper, as small as the paper has it or smaller.
+"""Published results about RMSprop, run again: the problem of each paper, at the paper's size or smaller.
 
 Each experiment is one function that returns plain arrays. ``notebooks/5_what_papers_found.ipynb`` draws them beside the
-published numbers; ``tests/claims/what_papers_found.py`` asserts what the notebook says.
+published numbers; ``tests/claims/what_papers_found.py`` asserts the notebook's statements.
 
 Source:
   The docstring of each function names its paper.
@@ -24,7 +24,7 @@ from rmsprop_optax import dialects, links, rmsprop
 from rmsprop_optax._batch_size import to_batch_size
 from rmsprop_optax.measure import effective_rates, sharpness
 
-# 1. Where an average of squares fails.
+# 1. A short average of squares fails.
 
 
 def _falling(rate: float) -> optax.Schedule:
@@ -45,7 +45,7 @@ REDDI: dict[str, Make] = {
 
 
 def _online(tx: optax.GradientTransformation, gradients: jax.Array) -> jax.Array:
-    """Return the weight in [-1, 1] after each of its gradients, which do not depend on it; it starts at 0."""
+    """Return the weight in [-1, 1], which starts at 0, after each gradient; no gradient depends on the weight."""
 
     def step(carry: Any, g: jax.Array) -> Any:
         x, state = carry
@@ -78,7 +78,7 @@ def reddi(steps: int = 20_001) -> dict[str, np.ndarray]:
 def transition(
     lone: tuple[int, ...] = (3, 11, 31, 101), decays: tuple[float, ...] = tuple(1 - 10 ** -np.linspace(0.05, 4, 17))
 ) -> dict[str, np.ndarray]:
-    """Return where RMSprop ends when the one large gradient is rarer: the decay that it needs grows with the cycle.
+    """Return RMSprop's final weight for rarer large gradients: the decay that RMSprop needs grows with the cycle.
 
     A cycle of n losses is ``n·x`` once and ``−x`` otherwise; the sum rises with x, so −1 is the optimum. The learning
     rate is ``0.5/√t``, 60,000 steps; the mean square is corrected for its start.
@@ -99,7 +99,7 @@ def transition(
     return {"decays": np.asarray(decays), "lone": np.asarray(lone), "end": np.asarray(end)}
 
 
-# 2. Where adaptive methods do not generalise.
+# 2. Adaptive methods can fail to generalise.
 
 WILSON: dict[str, tuple[Make, float]] = {
     "SGD": (optax.sgd, 0.1),
@@ -110,7 +110,7 @@ WILSON: dict[str, tuple[Make, float]] = {
 
 
 def wilson(train: int = 100, test: int = 100, steps: int = 1500) -> dict[str, Any]:
-    """Train on separable data whose labels only the first feature says; everything else is noise for new points.
+    """Train on separable data in which only the first feature predicts the labels of new points.
 
     Point i has its label in the first feature, 1 in the next two, and 1 (label +1) or 5 (label −1) ones in features of
     its own. The loss is the mean square error. Seven of ten labels are +1.
@@ -155,7 +155,7 @@ def wilson(train: int = 100, test: int = 100, steps: int = 1500) -> dict[str, An
     return found
 
 
-# 3. What RMSprop adapts to.
+# 3. RMSprop adapts to the curvature.
 
 
 def edge(decay: float = 0.99, rate: float = 2e-4, *, steps: int = 2000, every: int = 100) -> dict[str, np.ndarray]:
@@ -233,7 +233,7 @@ def batch_sizes(
     epochs: int = 6,
     period: int = 112,
 ) -> dict[str, Any]:
-    """Train with the setting of the smallest batch carried to larger ones by three rules, on the same examples.
+    """Carry the setting of the smallest batch to larger batches by three rules, and train on the same examples.
 
     A network of 64-32-10 units with relu learns digits; epsilon is 1e-8 under the root, and the mean square is
     corrected for its start. The linear rule multiplies the learning rate by the ratio of the sizes and keeps the rest.
@@ -247,7 +247,7 @@ def batch_sizes(
       period: number of examples between measurements of the loss; all sizes divide it.
 
     Source:
-      Malladi et al., arXiv:2205.10287: under the square-root rule the losses over examples seen lie on each other.
+      Malladi et al., arXiv:2205.10287: under the square-root rule the losses over examples seen coincide.
 
     Returns:
       ``sizes``, ``rates``; by size ``examples`` (m,), and ``loss`` (rules, rates, seeds, m): the loss of all training

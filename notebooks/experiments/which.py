@@ -1,7 +1,7 @@
 """The same numbers under another dialect, as experiments.
 
 Each experiment is one function that returns plain arrays. ``notebooks/2_which_rmsprop.ipynb`` draws them;
-``tests/claims/which_rmsprop.py`` asserts what the notebook says about them.
+``tests/claims/which_rmsprop.py`` asserts the notebook's statements about them.
 
 Source:
   EfficientNet, IMPALA and DQN: the recipes of :mod:`rmsprop_optax.recipes`, with their sources.
@@ -66,7 +66,7 @@ def alike(moved: Mapping[str, Mapping[str, np.ndarray]], tolerance: float = 1e-4
 
 
 def paths(steps: int = 100) -> dict[str, np.ndarray]:
-    """Return the way of each dialect down a long valley, all with the same numbers.
+    """Return the path of each dialect down a long valley, all with the same numbers.
 
     The loss is ``0.01·(x² + 20·y²)/2`` from (−1, 0.5): gradients along the valley are below the root of epsilon, and
     those across it above. The learning rate is 0.03, decay 0.9, epsilon 0.001, momentum 0.9 where there is a buffer.
