@@ -193,10 +193,29 @@ def test_a_keras_file_without_a_config_needs_hyperparameters_and_names(tmp_path)
     assert [x.shape for x in run.slots.momentum.values()] == [(3, 3, 1, 2), (2,), (2,), (2,), (8, 2), (2,)]
 
 
+GROUPS = [{"params": [0, 1], "param_names": NAMES[:2], "lr": 0.5}, {"params": [2], "param_names": NAMES[2:]}]
+
+
+def with_groups(folder):
+    metadata = {"optimizer.param_groups": json.dumps([GROUP | group for group in GROUPS])}
+    save_file(arrays(), folder / "run.safetensors", metadata=metadata)
+    return folder / "run.safetensors"
+
+
+def test_schedules_of_groups_have_names_in_code(tmp_path):
+    def head(count):
+        return 0.5
+
+    rates = [optax.constant_schedule(0.5), optax.constant_schedule(0.1)]
+    run = conversion.read(with_groups(tmp_path), dialect="pytorch", learning_rate=rates)
+    with pytest.raises(ValueError, match=r"names of their own, got dialects.pytorch\(lr=schedule.* for 2 groups"):
+        conversion.code(run)
+    run = conversion.read(with_groups(tmp_path), dialect="pytorch", learning_rate=[head, rates[1]])
+    assert conversion.code(run).count("lr=head") == 1
+
+
 def test_groups_are_restored_as_printed(checkpoint, capsys):
-    groups = [{"params": [0, 1], "param_names": NAMES[:2], "lr": 0.5}, {"params": [2], "param_names": NAMES[2:]}]
-    metadata = {"optimizer.param_groups": json.dumps([GROUP | group for group in groups])}
-    save_file(arrays(), checkpoint / "run.safetensors", metadata=metadata)
+    with_groups(checkpoint)
     assert convert(checkpoint, "--storage", "uint8") == 0
     found, tx = printed_code(capsys.readouterr().out)
     updates, _ = tx.update(found.params, found.opt_state, found.params)

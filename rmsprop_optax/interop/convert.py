@@ -311,7 +311,11 @@ def nbytes(run: Run) -> int:
 
 
 def code(run: Run) -> str:
-    """The transformation of a run, as Python code."""
+    """The transformation of a run, as Python code.
+
+    Raises:
+      ValueError: two groups differ only in schedules of the same name.
+    """
     state = jax.eval_shape(run.tx.init, _abstract(_params(run)))
     if not isinstance(state, optax.transforms.PartitionState):
         return str(run.calls[0])
@@ -321,7 +325,13 @@ def code(run: Run) -> str:
         return str(next(name for name, leaf in zip(squares, leaves, strict=True) if not is_masked(leaf)))
 
     labels = jax.tree.map(label, *squares.values(), is_leaf=is_masked)
-    made = dict(zip(squares, dict.fromkeys(run.calls), strict=True))
+    calls = dict.fromkeys(run.calls)
+    if len(calls) < len(squares):
+        raise ValueError(
+            f"learning_rate must hold functions with names of their own, got {', '.join(calls)} for {len(squares)} "
+            "groups that differ: define each schedule with def."
+        )
+    made = dict(zip(squares, calls, strict=True))
     return f"optax.partition({{{', '.join(f'{name!r}: {call}' for name, call in made.items())}}}, {labels})"
 
 
