@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -270,6 +271,27 @@ def test_seeds_baselines_and_a_file(made_once, undrawn, tmp_path, capsys):
     assert "it holds a run with data mine.csv, not other.csv" in capsys.readouterr().err
 
 
+def test_without_out_the_results_have_the_name_of_the_data(made_once, undrawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flowers(tmp_path / "mine.csv")
+    assert main(["train", "--data", "mine.csv", "--epochs", "1"]) == 0
+    assert results(tmp_path / "runs" / "mine")["arguments"]["out"] == str(Path("runs", "mine"))
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        (([4.0, 3.0, 2.0], [5.0, 4.0, 3.0]), "2.5 (2 to 3)"),
+        (([4.0, 3.0, 2.0], [5.0, 4.0]), "3.5 (3 to 4)"),  # stopped by Ctrl-C
+        (([4.0, 3.0, 2.0], [5.0, np.nan]), "inf (2 to inf)"),  # diverged
+    ],
+)
+def test_a_median_is_of_one_epoch(losses, said):
+    same = dict.fromkeys(("seconds", "train_accuracy", "test_accuracy"), 0.5)
+    runs = [[{"epoch": i, "train_loss": x, "test_loss": x} | same for i, x in enumerate(each)] for each in losses]
+    assert f" {said} " in report.table({"keras": dict(enumerate(runs))})
+
+
 def test_a_csv_and_an_npz_hold_the_same(tmp_path):
     x, y = flowers(tmp_path / "mine.csv")
     np.savez(tmp_path / "mine.npz", x=x, y=y)
@@ -310,7 +332,7 @@ BAD_FILES = {
     "one class": ({"x": X, "y": np.zeros(6, int)}, "2 classes or more, got 1"),
     "a class of one": ({"x": X, "y": np.array([0, 0, 0, 0, 0, 7])}, "2 examples or more of each class, got 1 of 7"),
     "lengths": ({"x": X, "y": np.array([0, 1, 0, 1])}, "the same length, got 6 and 4"),
-    "objects": ({"x": np.array([{}, {}]), "y": Y}, "allow_pickle"),
+    "objects": ({"x": np.array([{}, {}]), "y": Y}, r"got Python objects; save x\.astype\(float\)"),
     "x.npz": (b"not a zip", "no .npz file|allow_pickle"),
     "truncated.npz": (b"PK\x03\x04", "no .npz file"),
     "x.txt": (b"1,2", r"must end in \.npz .* or \.csv"),

@@ -23,10 +23,10 @@ _DESCRIPTION = """Train a small network with one optimizer or several: the same 
 same order, the same first weights. Without --data a convolutional network
 learns scikit-learn's handwritten digits, in half a minute on two cores.
 
-The folder of --out gets results.json with all numbers, curves.png, and for each
+The folder of --out gets results.json with all numbers, curves.png, for each
 optimizer layers-NAME.png (gradients, updates, effective learning rates by
-layer) and rates-NAME.png (effective learning rates of single weights). Ctrl-C
-stops after the epoch and leaves the results so far."""
+layer), and for each dialect rates-NAME.png (effective learning rates of single
+weights). Ctrl-C stops after the epoch and leaves the results so far."""
 _EXAMPLES = """examples:
   %(prog)s
   %(prog)s --dialect pytorch keras --set momentum=0.9
@@ -37,8 +37,9 @@ _EXAMPLES = """examples:
   x  numbers [n, features], [n, height, width] or [n, height, width, channels]
   y  the class of each example [n], whole numbers or text
 or .csv with an example in each line: the features, and the class in the last
-column. A fifth of the examples is the test set. Images go to the convolutional
-network, rows of numbers to a dense one with two hidden layers."""
+column; a first line of names is left out. Numbers are standardised, and a fifth
+of the examples is the test set. Images go to the convolutional network, rows of
+numbers to a dense one with two hidden layers."""
 _MODULES = ("flax", "matplotlib", "sklearn", "tqdm")
 _LARGEST_SEED = 2**32 - 1
 
@@ -92,9 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("runs", "digits"),
         metavar="FOLDER",
-        help="the folder of the results (default: %(default)s)",
+        help="the folder of the results (default: runs/digits, or runs/NAME for --data NAME.npz)",
     )
     parser.add_argument(
         "--checkpoint",
@@ -151,6 +151,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("--resume: name the folder of the checkpoints with --checkpoint.")
     if args.seed + args.seeds - 1 > _LARGEST_SEED:
         raise UsageError(f"--seed {args.seed} --seeds {args.seeds}: the last seed must be at most {_LARGEST_SEED}.")
+    args.out = args.out or Path("runs", args.data.stem if args.data else "digits")
     choices = choose(args.dialect or ["keras"], args.set, args.optimizer)
     _folders.claim(args.out, choices)
     trainings = _trainings(args, choices)

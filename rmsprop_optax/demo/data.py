@@ -93,7 +93,11 @@ def _read_npz(path: Path) -> tuple[Any, Any]:
             if missing := {"x", "y"} - set(file.files):
                 got = ", ".join(file.files) or "none"
                 raise ValueError(f"there is no array {' and '.join(sorted(missing))}, got {got}; {_HOLDS}.")
-            return file["x"], file["y"]
+            try:
+                return file["x"], file["y"]
+            except ValueError as error:  # NumPy's own, of an array that only a pickle can hold
+                must = "x must be numbers and y whole numbers or text, got Python objects"
+                raise ValueError(f"{must}; save x.astype(float) and y.astype(str).") from error
     except (zipfile.BadZipFile, AttributeError, EOFError, TypeError) as error:
         raise ValueError(f"this is no .npz file; {_HOLDS}.") from error
 

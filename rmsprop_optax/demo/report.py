@@ -32,8 +32,8 @@ _SCORES = {"train_loss": ".4g", "test_loss": ".4g", "train_accuracy": ".1%", "te
 def table(runs: Runs) -> str:
     """Return the last row of every training, and the seconds of an epoch, as aligned text.
 
-    With several seeds, a number is their median, and the columns of the test set also have their range, in which NaN is
-    the largest number.
+    With several seeds, a number is their median at the last epoch of all of them, and the columns of the test set also
+    have their range, in which NaN is the largest number. A seed that diverged keeps its last epoch.
     """
     head = ("optimizer", *(key.replace("_", " ") for key in _SCORES), "s/epoch", "")
     lines = [head, *(_line(name, list(seeds.values())) for name, seeds in runs.items())]
@@ -44,8 +44,10 @@ def table(runs: Runs) -> str:
 
 def _line(name: str, seeds: Sequence[Rows]) -> tuple[str, ...]:
     cells = []
+    last = min((len(rows) for rows in seeds if diverged_in(rows) is None), default=None)
+    ends = [rows[:last][-1] for rows in seeds]
     for key, form in _SCORES.items():
-        values = [math.inf if math.isnan(rows[-1][key]) else rows[-1][key] for rows in seeds]
+        values = [math.inf if math.isnan(row[key]) else row[key] for row in ends]
         spread = f" ({min(values):{form}} to {max(values):{form}})" if len(seeds) > 1 and key.startswith("test") else ""
         cells.append(f"{statistics.median(values):{form}}{spread}")
     seconds = [each for rows in seeds if (each := seconds_per_epoch(rows)) is not None]
