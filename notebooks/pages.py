@@ -42,6 +42,7 @@ SHOWN = {
     "license.md": "LICENSE",
     "citation.md": "CITATION.cff",
     "scale.md": "rmsprop_optax/demo/scale.py",
+    "steps.md": "rmsprop_optax/demo/steps.py",
     **{f"benchmarks/{file.stem}.md": f"tests/benchmarks/{file.name}" for file in ROOT.glob("tests/benchmarks/*.md")},
     **{f"{file.stem}.md": f"notebooks/{file.name}" for file in sorted(ROOT.glob("notebooks/*.ipynb"))},
 }

@@ -425,9 +425,25 @@ def test_tables(form, capsys):
     ]
     assert "Arithmetic, not compiled" in output
     assert "without activations" in output
+    assert "No row has ZeRO-1" in output
     if form == "text":
         assert len({len(line) for line in table}) == 1
     assert max(map(len, output.splitlines())) <= 120
+
+
+def test_the_legend_tells_what_the_rows_have():
+    found = plan.step(plan.arrays(ARRAYS, split=False), plan.topology_of("v5e:4x4"))
+    assert "No row has ZeRO-1" not in plan.text(found)
+    assert "Below 0 %" not in plan.text(found)
+    found["rows"][-1]["share"] = -0.05
+    assert "Below 0 %: the step with ZeRO-1" in plan.text(found)
+    assert "ZeRO-1" not in plan.text(plan.step(plan.arrays(ARRAYS), plan.topology_of("v5e:1x1")))
+
+
+@pytest.mark.parametrize(("operations", "said"), [(2.15e8, "0.215·10⁹"), (1.0e12, "1·10¹²"), (1.03e13, "10.3·10¹²")])
+def test_operations_are_written_in_three_digits(operations, said):
+    found = plan.step(network, plan.topology_of("v5e:2x2"), compile=False)
+    assert f": {said} operations a chip" in plan.text({**found, "operations": operations})
 
 
 def test_a_step_tells_its_operations(capsys):

@@ -36,7 +36,8 @@ _EXAMPLES = """examples:
 
 make(tx, mesh) returns (step, params, *batch): params and batch are trees of
 jax.ShapeDtypeStruct with shardings of the mesh, and the step is
-step(params, tx.init(params), *batch) -> (params, state, ...)."""
+step(params, tx.init(params), *batch) -> (params, state, ...). It needs no jit:
+plan compiles it with parameters and state donated and sharded as they came."""
 _MODELS = ("mlp", "wide", "conv", "transformer")
 
 
@@ -74,7 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sharding",
         choices=("fsdp", "replicated"),
         default="fsdp",
-        help="whether the chips divide the arrays of --params and --shapes (default: fsdp)",
+        help="of the arrays of --params and --shapes: fsdp divides them and their state over the chips; replicated "
+        "leaves them whole, and ZeRO-1 divides the state (default: fsdp)",
     )
     parser.add_argument(
         "--dtype",

@@ -11,7 +11,9 @@ moved: bytes a parameter, and bytes on a chip, that the compiled step reads and 
 if each argument is read once and each result written once. collectives: number, and bytes of a chip."""
 _ARITHMETIC = """\
 Arithmetic, not compiled: at least is what the step moves if it reads each argument once and writes each result once,
-without activations, gradients and temporary memory."""
+without activations, gradients and temporary memory. memory counts parameters, gradients and state."""
+_WHOLE = "No row has ZeRO-1: it would divide no state further than its parameters are divided."
+_LESS = "Below 0 %: the step with ZeRO-1 moves less than that with SGD."
 _LEGEND = """\
 state: bytes a parameter, and bytes on a chip. optimizer's: the part that the same step with SGD does not move. time:
 bytes ÷ memory bandwidth, without collectives; nothing is executed, so it is a lower bound. memory: the share of a
@@ -39,8 +41,9 @@ def _head(plan: Plan) -> list[str]:
         f"({usable / 2**30:.4g} GiB) of HBM at {plan['bandwidth'] / 1e9:g} GB/s",
     ]
     if plan["operations"] is not None and plan["seconds"] is not None:
+        size, power = (1e12, "10¹²") if plan["operations"] >= 0.9995e12 else (1e9, "10⁹")
         lines.append(
-            f"matrix products and convolutions: {plan['operations'] / 1e9:.3g}·10⁹ operations a chip, at least "
+            f"matrix products and convolutions: {plan['operations'] / size:.3g}·{power} operations a chip, at least "
             f"{_seconds(plan['seconds'])} at its peak in bfloat16"
         )
     return lines
@@ -70,7 +73,12 @@ def _rows(plan: Plan) -> list[list[str]]:
 
 def _legend(plan: Plan) -> list[str]:
     compiled = any(row["moved"] is not None for row in plan["rows"])
-    return [_COMPILED if compiled else _ARITHMETIC, _LEGEND]
+    legend = [_COMPILED if compiled else _ARITHMETIC, _LEGEND]
+    if plan["chips"] > 1 and not any(row["zero"] for row in plan["rows"]):
+        legend.append(_WHOLE)
+    if any(row["share"] < 0 for row in plan["rows"]):
+        legend.append(_LESS)
+    return legend
 
 
 def bytes_text(number: float) -> str:
