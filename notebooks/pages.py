@@ -17,6 +17,7 @@ import textwrap
 import types
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -132,9 +133,29 @@ def inline(markdown: str) -> str:
     """The formulas of a text between dollar signs, outside code."""
     parts = re.split(r"(^```.*?^```|`[^`\n]*`)", markdown, flags=re.DOTALL | re.MULTILINE)
     return "".join(
-        part if i % 2 else re.sub(r"(?<![\\$\w])\$([^$\n]+)\$", lambda m: f"<math>{inner(m[1])}</math>", part)
+        part if i % 2 else re.sub(r"(?<![\\$\w])\$([^$\n]+)\$", lambda m: said(f"<math>{inner(m[1])}</math>"), part)
         for i, part in enumerate(parts)
     )
+
+
+def said(math: str) -> str:
+    """A formula with signs that only the text of a search shows: without them 1/√ν reads 1/ν there, and 10^4 104."""
+    formula = ElementTree.fromstring(math)
+    for element in [*formula.iter()]:
+        if element.tag == "msqrt":
+            element.insert(0, _hidden("√("))
+            element.append(_hidden(")"))
+        elif sign := {"msup": "^", "mfrac": "/"}.get(element.tag):
+            row = ElementTree.Element("mrow")
+            row.extend([_hidden(sign), element[1]])
+            element[1] = row
+    return ElementTree.tostring(formula, encoding="unicode").replace("*", "&#42;")  # which is emphasis in Markdown
+
+
+def _hidden(sign: str) -> ElementTree.Element:
+    element = ElementTree.Element("mtext", {"class": "said"})
+    element.text = sign
+    return element
 
 
 # Docstrings
@@ -248,7 +269,7 @@ def shown(page: str, file: str) -> dict[str, str | bytes]:
     if file.endswith(".ipynb"):
         return notebook(page, json.loads(source))
     if file.endswith(".md"):
-        return {page: source if source.startswith("#") else f"# {Path(file).stem.replace('_', ' ')}\n\n{source}"}
+        return {page: source if source.startswith("#") else f"# {Path(file).stem.capitalize()}\n\n{source}"}
     kind = {".py": "python", ".cff": "yaml"}.get(Path(file).suffix, "text")
     return {page: f"# {Path(file).name}\n\n```{kind}\n{source}```\n"}
 
@@ -298,7 +319,9 @@ def defaults(constructor: Any) -> str:
 
 def rule(row: dialects.Dialect) -> tuple[Any, ...]:
     """The facts that make a rule; names and defaults do not count."""
-    return row.divisors(), row.starts_from(), row.buffer, row.lr_in_momentum, row.nesterov, row.decays, row.centered
+    averages = row.starts_from(), row.centered, row.bias_correction
+    momentum = row.buffer, row.lr_in_momentum, row.nesterov, row.smooths
+    return row.divisors(), averages, momentum, row.decays, row.note
 
 
 def path(name: str) -> np.ndarray:
@@ -493,7 +516,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"]({posixpath.relpath(found, posixpath.dirname(here) or '.')}{hash_}{anchor})" if found else match[0]
 
     markdown = re.sub(r"\]\(([^)\s]+)\)", link, markdown)
-    if here in ("dialects.md", "recipes.md"):  # names in the first column lead to their pages
+    if here in ("dialects.md", "recipes.md"):  # names in the first column lead to their pages; wide tables get the room
+        page.meta["hide"] = ["toc"]
         folder = here.removesuffix(".md")
         markdown = re.sub(
             r"^\| `(\w+)(.*?)` \|",
