@@ -173,6 +173,17 @@ def test_rates_of_arrays_that_do_not_fill_their_rows():
     figure = plots.rates([{"step": 3} | {name: [0.1] for name in "abcde"}], title="title")
     assert [axes.axison for axes in figure.axes[:8]] == [True] * 5 + [False] * 3
     assert [axes.get_title() for axes in figure.axes[:5]] == list("abcde")
+    figure.canvas.draw()
+    lowest = [False, True, True, True, True]  # an empty place below b, c and d
+    assert [axes.get_xlabel() == "step" for axes in figure.axes[:5]] == lowest
+    assert [any(t.label1.get_visible() for t in axes.xaxis.get_major_ticks()) for axes in figure.axes[:5]] == lowest
+
+
+def test_labels_of_a_short_logarithmic_scale_have_one_size():
+    figure = plots.rates([{"step": 3, "a": [0.2, 0.6]}], title="title")
+    figure.canvas.draw()
+    ticks = figure.axes[0].yaxis.get_minor_ticks() + figure.axes[0].yaxis.get_major_ticks()
+    assert len({t.label1.get_size() for t in ticks}) == 1
 
 
 def test_trajectories():

@@ -42,7 +42,7 @@ def dress(axes: "Axes", *, title: str | None = None, xlabel: str = "", ylabel: s
         axes.set_title(title, fontsize="medium")
     axes.set_xlabel(xlabel, fontsize="medium")
     axes.set_ylabel(ylabel, fontsize="medium")
-    axes.tick_params(labelsize="small")
+    axes.tick_params(which="both", labelsize="small")  # minor ones have labels on a scale of less than a decade
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 

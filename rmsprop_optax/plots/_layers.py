@@ -130,8 +130,9 @@ def rates(rows: Sequence[Mapping[str, Any]], *, title: str, bins: int = 48) -> "
     bar = figure.colorbar(image, ax=grid, extend="max", aspect=40, pad=0.01)
     bar.set_label("share of entries (%)")
     bar.set_ticks([0, 0.05, 0.1, 0.15, 0.2, 0.25], labels=["0", "5", "10", "15", "20", "25"])
-    for axes in grid[-1]:
+    for axes in grid.flat[max(0, len(found) - columns) : len(found)]:  # the lowest of each column
         axes.set_xlabel("step")
+        axes.tick_params(labelbottom=True)
     figure.supylabel("effective learning rate", fontsize="medium")
     _axes.legend(figure, grid.flat[0])
     return figure
