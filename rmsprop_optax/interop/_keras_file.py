@@ -1,4 +1,7 @@
-"""Read and write Keras's files without Keras: ``.keras``, ``.weights.h5``, and ``.h5`` of a whole model."""
+"""Read and write Keras's files without Keras: ``.keras``, ``.weights.h5``, and ``.h5`` of a whole model.
+
+Source: keras 3.15.1 (keras/src/saving/saving_lib.py, keras/src/legacy/saving/legacy_h5_format.py).
+"""
 
 import contextlib
 import functools
@@ -49,9 +52,6 @@ def load(path: str | os.PathLike[str], at: str = "optimizer") -> dict[str, Any]:
 
     Example:
       >>> file = load("run.keras")  # doctest: +SKIP
-
-    Source:
-      keras-team/keras 3.15.1: keras/src/saving/saving_lib.py, keras/src/legacy/saving/legacy_h5_format.py.
     """
     path = Path(path)
     with _opened(path, at) as (file, config, model):
@@ -91,9 +91,6 @@ def save(
 
     Example:
       >>> save("resumed.keras", write(file, slots, names), like="run.keras")  # doctest: +SKIP
-
-    Source:
-      keras-team/keras 3.15.1: keras/src/saving/saving_lib.py.
     """
     path, like = Path(path), Path(like)
     if path.exists() and (not overwrite or path.samefile(like)):

@@ -194,8 +194,7 @@ def written(
     unknown = [row.name for row in rows if row.shape is None]
     if unknown:
         raise ValueError(f"names must be a mapping to parameters or shapes, got no shape of {some(unknown)}.")
-    momentum = rescaled(slots, lr_in_momentum(rows), learning_rate)
-    slots = slots._replace(momentum=momentum)
+    slots = rescaled(slots, lr_in_momentum(rows), learning_rate)
     shapes = {row.name: row.shape for row in rows if row.shape is not None}
     held = {key: _backward(getattr(slots, slot), shapes, convert) for slot, key in KEYS.items()}
     rows = [row for row in rows if any(row.name in arrays for arrays in held.values())]

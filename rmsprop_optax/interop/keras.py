@@ -12,6 +12,9 @@ A Keras optimizer holds a list of variables; its files store their positions and
 
 The optimizer's config therefore determines the slot of each variable, and you pass the names of the parameters. A
 wrong order among parameters of the same shape cannot be detected.
+
+Sources: keras 3.15.1 (keras/src/optimizers/rmsprop.py, base_optimizer.py), tf_keras 2.21.0
+(tf_keras/src/optimizers/rmsprop.py, legacy/rmsprop.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,10 +65,6 @@ def read(
       >>> slots = read(store, ["dense/bias"], config={"momentum": 0.9})
       >>> slots.mean_square, slots.momentum, slots.count
       ({'dense/bias': array([4., 9.])}, {'dense/bias': array([0.5, 0. ])}, 100)
-
-    Source:
-      keras-team/keras 3.15.1: keras/src/optimizers/rmsprop.py, keras/src/optimizers/base_optimizer.py; tf_keras 2.21.0:
-      tf_keras/src/optimizers/rmsprop.py, tf_keras/src/optimizers/legacy/rmsprop.py.
     """
     arrays, found = understood(checkpoint, names, config)
 
@@ -109,16 +108,11 @@ def write(
       >>> like = [np.int32(0), np.float32(0.1), np.zeros(2, np.float32)]
       >>> write(like, Slots({"dense/bias": np.array([4.0, 9.0])}, count=100), ["dense/bias"], config={})
       {'0': array(100, dtype=int32), '1': array(0.1, dtype=float32), '2': array([4., 9.], dtype=float32)}
-
-    Source:
-      keras-team/keras 3.15.1: keras/src/optimizers/rmsprop.py, keras/src/optimizers/base_optimizer.py; tf_keras 2.21.0:
-      tf_keras/src/optimizers/rmsprop.py, tf_keras/src/optimizers/legacy/rmsprop.py.
     """
-    momentum = rescaled(slots, True, learning_rate)
+    slots = rescaled(slots, True, learning_rate)
     arrays, found = understood(like, names, config)
     trees = {slot: tree for slot in dict.fromkeys(KINDS.values()) if (tree := getattr(slots, slot)) is not None}
     check_fit("Keras", trees, found.slots, needs_count=slots.count is None)
-    trees["momentum"] = momentum
     new = list(arrays)
     new[found.iteration] = np.asarray(count_of(slots.count) * found.every)
     shapes = {name: arrays[i].shape for name, i in zip(found.names, found.slots["mean_square"], strict=True)}

@@ -2,6 +2,8 @@
 
 A state of optax is converted to a state of this package, which :mod:`rmsprop_optax.interop.slots` reads and writes.
 This module is named optax, so it imports the package as ``_optax``.
+
+Source: optax 0.2.8 (optax/_src/transform.py, alias.py).
 """
 
 import functools
@@ -54,9 +56,6 @@ def read(state: Tree, *, decay: Number | None = None) -> Slots:
       >>> slots = read(state)
       >>> float(slots.mean_square[0]), round(float(slots.momentum[0]), 4), slots.lr_in_momentum
       (4.0, 0.2, True)
-
-    Source:
-      google-deepmind/optax 0.2.8: optax/_src/transform.py, optax/_src/alias.py.
     """
     return _slots.read(_ours(_nnx.typed(state, *_states()), decay))
 
@@ -84,9 +83,6 @@ def write(like: Tree, slots: Slots, *, decay: Number | None = None, learning_rat
       >>> slots = Slots({"w": np.array([4.0])}, momentum={"w": np.array([0.5])}, count=100)
       >>> write(_optax.rmsprop(0.1, momentum=0.9).init({"w": jnp.zeros(1)}), slots)[2]
       TraceState(trace={'w': Array([-0.5], dtype=float32)})
-
-    Source:
-      google-deepmind/optax 0.2.8: optax/_src/transform.py, optax/_src/alias.py.
     """
     if decay is not None and slots.count is None:
         raise ValueError(

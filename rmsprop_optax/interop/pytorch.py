@@ -8,6 +8,8 @@
 A position is the index of a parameter in the optimizer. Names come from the groups, if the optimizer was made with
 ``model.named_parameters()`` (PyTorch 2.6 and later), or from you. A wrong order among parameters of the same shape
 cannot be detected.
+
+Source: torch 2.13.0 (torch/optim/rmsprop.py, optimizer.py).
 """
 
 from collections.abc import Mapping
@@ -72,9 +74,6 @@ def read(
       >>> slots = read({"state": state, "param_groups": [group]}, ["fc.weight"], lambda p: {"kernel": p["fc.weight"].T})
       >>> slots.mean_square["kernel"].tolist(), slots.count
       ([[4.0], [9.0]], 100)
-
-    Source:
-      pytorch/pytorch 2.13.0: torch/optim/rmsprop.py, torch/optim/optimizer.py.
     """
     rows = filled(rows_of(state_dict, names), initial_scale)
     shapes = {row.name: shape_of(row.entry["square_avg"]) for row in rows}
@@ -124,9 +123,6 @@ def write(
       >>> optimizer.load_state_dict(
       ...     write(optimizer.state_dict(), interop.read(state), dict(model.named_parameters()), convert)
       ... )  # doctest: +SKIP
-
-    Source:
-      pytorch/pytorch 2.13.0: torch/optim/rmsprop.py, torch/optim/optimizer.py.
     """
     torch = imported("torch", "interop.pytorch.write")
 

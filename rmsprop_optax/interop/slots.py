@@ -155,10 +155,9 @@ def write(
 def _write(
     like: Tree, slots: Slots, learning_rate: float | Tree | None, repair: bool, progress: Callable[[int], object] | None
 ) -> Tree:
-    momentum = rescaled(slots, lr_in_momentum(like), learning_rate)
+    slots = rescaled(slots, lr_in_momentum(like), learning_rate)
     count = None if slots.count is None else _plausible.count_of(slots.count)
-    trees = {"mean_square": slots.mean_square, "mean": slots.mean, "momentum": momentum, "gain": slots.gain}
-    given = {slot: named(tree) for slot, tree in trees.items()}
+    given = {slot: named(getattr(slots, slot)) for slot in ("mean_square", "mean", "momentum", "gain")}
 
     def tree(olds: Tree, function: Callable[..., jax.Array], *slots: str) -> Tree:
         def leaf(path: Any, old: Any) -> Any:
@@ -345,8 +344,8 @@ def lr_in_momentum(state: Tree) -> bool | None:
     return found.pop() if found else None
 
 
-def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: float | Tree | None) -> Tree:
-    """The momentum buffer of the slots, multiplied or divided by the learning rate if the state needs it."""
+def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: float | Tree | None) -> Slots:
+    """The slots, with the momentum buffer multiplied or divided by the learning rate if the state needs it."""
     if not isinstance(slots, Slots) or slots.lr_in_momentum not in (None, True, False):
         raise TypeError(
             f"slots must be interop.Slots with lr_in_momentum True, False or None, got {slots!r:.80}: pass the result "
@@ -355,7 +354,7 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: float | T
     sides = {slots.lr_in_momentum, lr_in_momentum} if slots.momentum is not None else set()
     if sides != {True, False}:
         if learning_rate is None:
-            return slots.momentum
+            return slots
         raise ValueError(
             f"learning_rate must be None if no momentum buffer is rescaled, got {learning_rate}: drop it. A buffer is "
             "rescaled if the buffer of only one side holds the rate."
@@ -370,8 +369,10 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: float | T
     try:
         if not all(0 < rate < float("inf") for rate in jax.tree.leaves(learning_rate)):
             raise ValueError("a rate that is not above 0")
-        return jax.tree.map(
-            lambda rate, part: jax.tree.map(lambda b: b * factor(rate), part), learning_rate, slots.momentum
+        return slots._replace(
+            momentum=jax.tree.map(
+                lambda rate, part: jax.tree.map(lambda b: b * factor(rate), part), learning_rate, slots.momentum
+            )
         )
     except (TypeError, ValueError) as error:
         raise ValueError(

@@ -10,6 +10,10 @@ momentum          ``w/RMSProp_1``, if centered ``w/RMSProp_2`` ``w/.OPTIMIZER_SL
 
 TensorFlow 1 has the momentum slot even without momentum. The names of TensorFlow 2 end in
 ``/.ATTRIBUTES/VARIABLE_VALUE``. For optimizers of Keras that are not legacy, use :func:`keras_variables`.
+
+Sources: tensorflow 2.21.0 (tensorflow/python/training: rmsprop.py, slot_creator.py, checkpoint_utils.py), tf_keras
+2.21.0 (tf_keras/src/optimizers: optimizer.py, legacy/rmsprop.py), keras 3.15.1 (keras/src/optimizers:
+base_optimizer.py).
 """
 
 import os
@@ -45,9 +49,6 @@ def load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Example:
       >>> checkpoint = load("run/model.ckpt-1000")  # doctest: +SKIP
-
-    Source:
-      tensorflow/tensorflow 2.21.0: tensorflow/python/training/checkpoint_utils.py.
     """
     tf = imported("tensorflow", path, install="tensorflow-cpu")
     try:
@@ -92,10 +93,6 @@ def read(
       >>> slots = read(checkpoint | {"global_step": np.int64(100)}, momentum=True)
       >>> slots.mean_square, slots.momentum, slots.count
       ({'w': array([4., 9.])}, {'w': array([0.5, 0. ])}, 100)
-
-    Source:
-      tensorflow/tensorflow 2.21.0: tensorflow/python/training/rmsprop.py, tensorflow/python/training/slot_creator.py;
-      tf_keras 2.21.0: tf_keras/src/optimizers/legacy/rmsprop.py.
     """
     places, counter = _places(checkpoint, names, momentum, optimizer)
     trees = {
@@ -146,13 +143,8 @@ def write(
       >>> new = write(like, Slots({"w": np.array([4.0, 9.0])}), momentum=False)
       >>> new["w/RMSProp"]
       array([4., 9.], dtype=float32)
-
-    Source:
-      tensorflow/tensorflow 2.21.0: tensorflow/python/training/rmsprop.py, tensorflow/python/training/slot_creator.py;
-      tf_keras 2.21.0: tf_keras/src/optimizers/legacy/rmsprop.py.
     """
-    momentum_buffer = rescaled(slots, True, learning_rate)
-    slots = slots._replace(momentum=momentum_buffer)
+    slots = rescaled(slots, True, learning_rate)
     places, counter = _places(like, names, momentum, optimizer)
     if momentum is False:
         places.pop("momentum", None)
@@ -181,10 +173,6 @@ def keras_variables(checkpoint: Mapping[str, npt.ArrayLike], optimizer: str = "o
     Example:
       >>> keras_variables({f"optimizer/{v}/.ATTRIBUTES/VARIABLE_VALUE": 0 for v in ("_iterations", "_variables/1")})
       {'0': 0, '1': 0}
-
-    Source:
-      tf_keras 2.21.0: tf_keras/src/optimizers/optimizer.py; keras-team/keras 3.15.1:
-      keras/src/optimizers/base_optimizer.py.
     """
     _check(checkpoint)
     pattern = re.compile(rf"{re.escape(optimizer)}/_variables/(\d+){re.escape(_VALUE)}")
