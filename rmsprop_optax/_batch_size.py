@@ -118,7 +118,7 @@ def _static(name: str, value: Any) -> float:
     if not _numbers.is_static(value) or isinstance(value, bool):
         raise TypeError(
             f"{name} must be a Python or NumPy number, got {name}={value!r}: to convert an array of learning rates, "
-            "multiply it by the learning_rate that becomes of 1.0."
+            "multiply it by the result for learning_rate=1.0."
         )
     return float(_numbers.check(name, value) or 0.0)
 

@@ -520,7 +520,7 @@ def test_learning_rates_for_each_group():
     assert rates == [0.1, 0.2]
     with pytest.raises(ValueError, match=r"one entry for each of 2 groups, got 3"):
         pytorch.arguments(given, dialect="sb3", learning_rate=[0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match=r"a list for groups of different rates, 0\.01, 0\.5, got one for all"):
+    with pytest.raises(ValueError, match=r"a list for groups of different rates, 0\.01, 0\.5, got a single rate"):
         pytorch.arguments(
             state_dict(groups=[groups[0] | {"lr": 0.01}, groups[1] | {"lr": 0.5}]), dialect="sb3", learning_rate=0.1
         )

@@ -49,7 +49,7 @@ def arguments(
     if learning_rate is not None and not isinstance(learning_rate, list | tuple) and len(set(own)) > 1:
         raise ValueError(
             f"learning_rate must be a list for groups of different rates, {some([f'{rate:g}' for rate in own])}, got "
-            "one for all: pass learning_rate=[…] in Python, with one entry for each group."
+            "a single rate: pass learning_rate=[…] in Python, with one entry for each group."
         )
     found = []
     for group, rate in zip(groups, rates, strict=True):
