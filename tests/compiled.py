@@ -7,19 +7,23 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from rows import Asked
 
 from rmsprop_optax import float32_updates, rmsprop
 
 SHAPES = [(4096, 4096), (16_777_216,), (50257, 768), (3, 3, 256, 512), (8, 1024, 1536)]
-# Bytes a parameter: parameter and gradient read, parameter written, state read and written.
-STEP = {
-    ("float32", "float32"): 20,
-    ("float32", "bfloat16"): 16,
-    ("float32", "uint8"): 14,
-    ("bfloat16", "float32"): 14,
-    ("bfloat16", "bfloat16"): 10,
-    ("bfloat16", "uint8"): 8,
-}
+STEP = Asked(
+    "compiled.STEP",
+    "bytes a parameter that a step moves: parameter and gradient read, parameter written, state read and written",
+    {
+        ("float32", "float32"): 20,
+        ("float32", "bfloat16"): 16,
+        ("float32", "uint8"): 14,
+        ("bfloat16", "float32"): 14,
+        ("bfloat16", "bfloat16"): 10,
+        ("bfloat16", "uint8"): 8,
+    },
+)
 
 
 def optimizer(storage, **options):

@@ -14,7 +14,7 @@ from flax.training.train_state import TrainState
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
-from rows import CORE, PLAIN, ROWS, third
+from rows import CORE, NEIGHBOURS, PLAIN, ROWS, third
 
 from rmsprop_optax import dialects
 
@@ -73,7 +73,7 @@ def assert_close(a, b, formats=()):
 
     Where the state is kept in ``formats``, the last bit of a gradient may also send a number to its other neighbour.
     """
-    steps = [{"uint8": 0.25, "bfloat16": 2.0**-7}.get(form, 0.0) for form in formats]
+    steps = [NEIGHBOURS[form] for form in formats]
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for (path, x), y in zip(jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True):
         last_place = float(jnp.finfo(x.dtype).eps) if jnp.issubdtype(x.dtype, jnp.inexact) else 0

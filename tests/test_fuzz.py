@@ -32,6 +32,7 @@ from fuzzing import (
 )
 from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
+from rows import SHORT as SHORT_FORMATS
 
 from rmsprop_optax import _formats, scale_by_rms, storage
 
@@ -82,7 +83,7 @@ def options(draw):
         "eps": 0.0 if bare else draw(st.sampled_from([0.0, 1e-8, 1e-2, 1e-16, 1e-30, 1e-45])),
         "eps_in_sqrt": draw(st.booleans()),
         "centered": draw(st.booleans()),
-        "storage": draw(st.sampled_from([None, "float32"] if bare else [None, "float32", "bfloat16", "uint8"])),
+        "storage": draw(st.sampled_from([None, "float32"] if bare else [None, *storage.FORMATS])),
     }
     start = 0.0 if bare else draw(st.sampled_from([0.0, 1.0, 1e-10]))
     out |= {"bias_correction": True} if draw(st.booleans()) else {"initial_scale": start}
@@ -416,7 +417,7 @@ def rearranged(c):
     formats |= set(ROWS[c.setup.row].formats) if c.setup.row else set()
     for (i, axis, part), a, b in zip(pieces, cut(whole, 2), updates, strict=True):
         kept = axis is None or part == slice(1) or axis < len(c.leaves[i].shape) - 2
-        short = bool(formats & {"bfloat16", "uint8"})
+        short = bool(formats & set(SHORT_FORMATS))
         if kept or not short:
             far = ~(np.abs(a - b) <= 1e-5 * np.abs(a).max(1, keepdims=True, initial=0) + last_place(a))
             bad = c.fine & far.reshape(len(a), -1).any(1) if a.size else differ(a, b)
@@ -487,7 +488,7 @@ def test_whatever_comes(setup):
 def test_a_huge_gradient_does_not_silence_its_weight_for_ever(centered):
     """Of 1e19 to 1e38, whose square overflows, among gradients of 1: a few hundred steps later it is forgotten."""
     kinds = [Leaf((2,)), Leaf((2,), "bfloat16"), Leaf((2,), "complex64")]
-    formats = {name: name for name in ("float32", "bfloat16", "uint8")}
+    formats = {name: name for name in storage.FORMATS}
     options = {"learning_rate": 1.0, "centered": centered, "storage": formats}
     program = Program(Setup(dict.fromkeys(formats, kinds), options), dict.fromkeys(formats, kinds))
     rng, cases, steps = np.random.default_rng(0), min(BATCH, 512), 600
@@ -510,7 +511,7 @@ def test_a_huge_gradient_does_not_silence_its_weight_for_ever(centered):
 # What was found
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "uint8"])
+@pytest.mark.parametrize("name", SHORT_FORMATS)
 def test_a_float64_mean_square_beyond_float32_is_stored_as_the_largest_number(name):
     with jax.enable_x64(True):
         g = jnp.asarray([1e25, -1e200, 1.0])

@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from rows import long
 
 from rmsprop_optax import rmsprop, with_remainder
+from rmsprop_optax.storage import FORMATS
 
 pytest.importorskip("jax_plugins.xla_cuda13", reason="jax-cuda13-plugin is not installed")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -92,7 +93,7 @@ def test_a_sharded_array_is_updated_where_it_is(spec, dtype, storage):
     check(compiled(optimizer(storage), (4096, 4096), dtype=dtype, spec=spec), STEP[dtype, storage])
 
 
-@pytest.mark.parametrize("storage", ["float32", "bfloat16", "uint8"])
+@pytest.mark.parametrize("storage", FORMATS)
 @pytest.mark.parametrize(
     ("options", "more"),
     [
@@ -110,13 +111,13 @@ def test_options_add_their_own_arrays_alone(options, more, storage):
     check(compiled(optimizer(storage, **options), (4096, 4096)), STEP["float32", storage] + more)
 
 
-@pytest.mark.parametrize("storage", ["float32", "bfloat16", "uint8"])
+@pytest.mark.parametrize("storage", FORMATS)
 def test_a_remainder_is_part_of_the_pass(storage):
     tx = with_remainder(rmsprop(0.01, storage=storage))
     check(compiled(tx, (4096, 4096), dtype="bfloat16"), STEP["bfloat16", storage] + 4)
 
 
-@pytest.mark.parametrize("storage", ["float32", "bfloat16", "uint8"])
+@pytest.mark.parametrize("storage", FORMATS)
 def test_updates_in_bfloat16_are_part_of_the_pass(storage):
     """Unlike on a TPU: here `float32_updates` spares a rounding, and no byte."""
     check(compiled(rmsprop(0.01, storage=storage), (4096, 4096), dtype="bfloat16"), STEP["bfloat16", storage])

@@ -12,17 +12,22 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from rows import NEIGHBOURS, SHORT, Asked
 from streams import STEPS, compare, runner, summary
 
 from rmsprop_optax import _formats, dialects, rmsprop, scale_by_rms, storage, with_storage
 from rmsprop_optax._types import FormatName
 
-SHORT = tuple(name for name in storage.FORMATS if name != "float32")
+SIGNED = [name for name in SHORT if storage.FORMATS[name].signed]
 CODES = jnp.arange(256).astype(jnp.uint8)
-NUMBERS = {
-    "uint8": storage.FORMATS["uint8"].decode(CODES),
-    "bfloat16": jnp.asarray(np.geomspace(1e-37, 1e37, 1000)).astype(jnp.bfloat16).astype(jnp.float32),
-}
+NUMBERS = Asked(
+    "test_storage.NUMBERS",
+    "positive numbers that the format holds, ascending",
+    {
+        "uint8": storage.FORMATS["uint8"].decode(CODES),
+        "bfloat16": jnp.asarray(np.geomspace(1e-37, 1e37, 1000)).astype(jnp.bfloat16).astype(jnp.float32),
+    },
+)
 
 
 def noise(shape, seed=0):
@@ -34,14 +39,16 @@ def noise(shape, seed=0):
 
 def test_a_format_is_asked_for_its_numbers_its_words_and_its_bytes():
     guide = (Path(__file__).parent.parent / "notebooks" / "guide" / "low_precision.md").read_text()
-    assert set(get_args(FormatName)) == storage.FORMATS.keys(), "name it in _types.FormatName"
+    asked = [f"add {name!r} to _types.FormatName" for name in storage.FORMATS if name not in get_args(FormatName)]
     for name in SHORT:
-        assert name in NUMBERS, "say which numbers it holds in NUMBERS"
-        assert all((name, decay) in BARS for decay in STEPS), "say how accurate it is in BARS"
-        assert name in ENDS, "say what it makes of 0, infinity and NaN in ENDS"
-        assert {name} <= {storage for _, storage in compiled.STEP}, "say how many bytes a step moves in compiled.STEP"
-        assert f"\n{name} " in storage.__doc__, "give it a row in the docstring of storage.py"
-        assert f'| `"{name}"` |' in guide, "give it a row in the table of guide/low_precision.md"
+        asked += [line for table in (NEIGHBOURS, NUMBERS, ENDS, OF_NAN, JUMPS) for line in table.asks(name)]
+        asked += [line for table in (BARS, FALLING) for line in table.asks(*((name, decay) for decay in STEPS))]
+        asked += OTHERS.asks(*((name, stream) for stream in OTHER_STREAMS))
+        asked += compiled.STEP.asks(*((params, name) for params in ("float32", "bfloat16")))
+        asked += [f"add a row {name} to the docstring of storage.py"] * (f"\n{name} " not in storage.__doc__)
+        asked += [f"add a row {name} to the table of guide/low_precision.md"] * (f'| `"{name}"` |' not in guide)
+    assert not asked, "\n".join(asked)
+    assert set(get_args(FormatName)) == storage.FORMATS.keys()
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -67,18 +74,22 @@ def test_rounding_leaves_the_mean_as_it_is(name):
         bits = noise((draws // 20, len(x)), seed)
         total += np.asarray(form.decode(form.encode(jnp.broadcast_to(x, bits.shape), bits)), np.float64).sum(axis=0)
     errors = total / draws / x - 1
-    # A number is at most 1/8 of itself (2^-8 in bfloat16) away: half that deviates, and 20,000 draws leave 1/141 of it.
-    spread = {"uint8": 0.125, "bfloat16": 2.0**-8}[name] / np.sqrt(draws)
+    # Of the distance of two neighbours half deviates, and 20,000 draws leave 1/141 of it.
+    spread = NEIGHBOURS[name] / 2 / np.sqrt(draws)
     assert np.abs(errors).max() < 5 * spread
     assert abs(errors.mean()) < 5 * spread / np.sqrt(len(x))
 
 
 NAN, CUDAS_NAN = np.array([0xFFC00000, 0x7FFFFFFF], np.uint32).view(np.float32)  # noise could reach the sign of CUDA's
 # What is stored of a number. Below the range of 8 bits it is rounded up, so that the update is smaller and not huge.
-ENDS = {
-    "bfloat16": [(0.0, 0.0), (np.inf, np.inf), (-np.inf, -np.inf), (NAN, np.nan), (CUDAS_NAN, np.nan)],
-    "uint8": [(0.0, 2.0**-50), (1e-30, 2.0**-50), *((x, 14336.0) for x in (3.4e38, np.inf, NAN, CUDAS_NAN))],
-}
+ENDS = Asked(
+    "test_storage.ENDS",
+    "pairs of a number at the end of the range, 0, infinity or NaN, and what is stored of it",
+    {
+        "bfloat16": [(0.0, 0.0), (np.inf, np.inf), (-np.inf, -np.inf), (NAN, np.nan), (CUDAS_NAN, np.nan)],
+        "uint8": [(0.0, 2.0**-50), (1e-30, 2.0**-50), *((x, 14336.0) for x in (3.4e38, np.inf, NAN, CUDAS_NAN))],
+    },
+)
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -91,8 +102,9 @@ def test_the_ends_of_the_range(name):
             np.testing.assert_array_equal(stored, np.full(1000, expected, np.float32))
 
 
-def test_a_signed_format_holds_both_signs_alike():
-    form, x = storage.FORMATS["bfloat16"], np.float32(np.pi)
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_signed_format_holds_both_signs_alike(name):
+    form, x = storage.FORMATS[name], np.float32(np.pi)
     bits = noise((1000,))
     up, down = (form.decode(form.encode(jnp.full(1000, s * x), bits)) for s in (1, -1))
     np.testing.assert_array_equal(up, -down)
@@ -106,20 +118,24 @@ short = functools.cache(functools.partial(scale_by_rms, eps=0.0))
 
 @functools.cache
 def measured(stream, decay, n=2048, steps=None):
-    """What both formats make of a stream, which is drawn once for the two."""
+    """What all short formats make of a stream, which is drawn once for them."""
     updates = {name: runner(short(decay, storage=name), jnp.zeros((n // 64, 64))) for name in SHORT}
     return compare(stream, decay, updates, n, steps)
 
 
-# The bars: bias, root and update at most, size between; the measured values are a tenth to nine tenths of them.
-BARS = {
-    ("uint8", 0.9): (0.01, 0.095, 0.085, (1.00, 1.02)),
-    ("uint8", 0.99): (0.01, 0.145, 0.150, (1.02, 1.04)),
-    ("uint8", 0.999): (0.02, 0.155, 0.170, (1.02, 1.045)),
-    ("bfloat16", 0.9): (0.002, 0.004, 0.004, (0.999, 1.001)),
-    ("bfloat16", 0.99): (0.002, 0.012, 0.012, (0.999, 1.002)),
-    ("bfloat16", 0.999): (0.002, 0.030, 0.030, (0.998, 1.004)),
-}
+# The measured values are a tenth to nine tenths of the bars.
+BARS = Asked(
+    "test_storage.BARS",
+    "at this decay, bias, root and update at most, size between",
+    {
+        ("uint8", 0.9): (0.01, 0.095, 0.085, (1.00, 1.02)),
+        ("uint8", 0.99): (0.01, 0.145, 0.150, (1.02, 1.04)),
+        ("uint8", 0.999): (0.02, 0.155, 0.170, (1.02, 1.045)),
+        ("bfloat16", 0.9): (0.002, 0.004, 0.004, (0.999, 1.001)),
+        ("bfloat16", 0.99): (0.002, 0.012, 0.012, (0.999, 1.002)),
+        ("bfloat16", 0.999): (0.002, 0.030, 0.030, (0.998, 1.004)),
+    },
+)
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -133,34 +149,47 @@ def test_stationary_streams_reach_every_bar(stream, decay, name):
     assert size[0] <= found["size"] <= size[1]
 
 
-# What each stream may cost: bias and root at most. Sparse gradients jitter more, since nu moves between them.
-OTHERS = {
-    "constant": {"uint8": (0.02, 0.05), "bfloat16": (0.002, 0.004)},
-    "student": {"uint8": (0.02, 0.17), "bfloat16": (0.002, 0.03)},
-    "sparse .1": {"uint8": (0.03, 0.2), "bfloat16": (0.002, 0.03)},
-    "sparse .01": {"uint8": (0.03, 0.18), "bfloat16": (0.002, 0.03)},
-}
+# Sparse gradients jitter more, since nu moves between them.
+OTHER_STREAMS = ("constant", "student", "sparse .1", "sparse .01")
+OTHERS = Asked(
+    "test_storage.OTHERS",
+    "what this stream may cost: bias and root at most",
+    {
+        ("uint8", "constant"): (0.02, 0.05),
+        ("uint8", "student"): (0.02, 0.17),
+        ("uint8", "sparse .1"): (0.03, 0.2),
+        ("uint8", "sparse .01"): (0.03, 0.18),
+        ("bfloat16", "constant"): (0.002, 0.004),
+        ("bfloat16", "student"): (0.002, 0.03),
+        ("bfloat16", "sparse .1"): (0.002, 0.03),
+        ("bfloat16", "sparse .01"): (0.002, 0.03),
+    },
+)
 
 
 @pytest.mark.parametrize("name", SHORT)
-@pytest.mark.parametrize("stream", OTHERS)
+@pytest.mark.parametrize("stream", OTHER_STREAMS)
 @pytest.mark.parametrize("decay", STEPS)
 def test_other_streams_have_no_bias(stream, decay, name):
-    found, (bias, root) = summary(measured(stream, decay)[name]), OTHERS[stream][name]
+    found, (bias, root) = summary(measured(stream, decay)[name]), OTHERS[name, stream]
     assert abs(found["bias"]) <= bias
     assert found["root"] <= root
 
 
-# Bias, root and size at most. When the formats were chosen the roots were .157, .587 and .513 in 8 bits and .004, .038
-# and .087 in 16, the sizes 1.03, 1.54 and 1.34 and about 1; the rest is for the scatter of 4096 entries.
-FALLING = {
-    ("uint8", 0.9): (0.02, 0.165, 1.05),
-    ("uint8", 0.99): (0.08, 0.63, 1.60),
-    ("uint8", 0.999): (0.08, 0.56, 1.41),
-    ("bfloat16", 0.9): (0.002, 0.005, 1.002),
-    ("bfloat16", 0.99): (0.01, 0.042, 1.01),
-    ("bfloat16", 0.999): (0.01, 0.095, 1.02),
-}
+# When the formats were chosen the roots were .157, .587 and .513 in 8 bits and .004, .038 and .087 in 16, the sizes
+# 1.03, 1.54 and 1.34 and about 1; the rest is for the scatter of 4096 entries.
+FALLING = Asked(
+    "test_storage.FALLING",
+    "at this decay, bias, root and size at most while gradients fall",
+    {
+        ("uint8", 0.9): (0.02, 0.165, 1.05),
+        ("uint8", 0.99): (0.08, 0.63, 1.60),
+        ("uint8", 0.999): (0.08, 0.56, 1.41),
+        ("bfloat16", 0.9): (0.002, 0.005, 1.002),
+        ("bfloat16", 0.99): (0.01, 0.042, 1.01),
+        ("bfloat16", 0.999): (0.01, 0.095, 1.02),
+    },
+)
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -172,6 +201,9 @@ def test_gradients_that_fall_as_fast_as_the_average_forgets(decay, name):
     assert found["size"] <= size
 
 
+JUMPS = Asked("test_storage.JUMPS", "bias at most after a jump", {"uint8": 0.08, "bfloat16": 0.01})
+
+
 @pytest.mark.parametrize("name", SHORT)
 @pytest.mark.parametrize("jump", ["jump up", "jump down"])
 @pytest.mark.parametrize("decay", STEPS)
@@ -179,7 +211,7 @@ def test_the_mean_square_follows_jumps(jump, decay, name):
     """After a jump of the scale by 1000, up or down, from one to fourteen times the memory of the average."""
     memory = round(1 / (1 - decay))
     count, ratio, *_ = measured(jump, decay, steps=16 * memory)[name][:, 3 * memory :]
-    assert np.abs(ratio / count - 1).max() <= {"uint8": 0.08, "bfloat16": 0.01}[name]
+    assert np.abs(ratio / count - 1).max() <= JUMPS[name]
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -198,6 +230,9 @@ def test_a_steady_gradient_makes_the_step_of_float32_at_most(decay, name):
 # In a state
 
 
+OF_NAN = Asked("test_storage.OF_NAN", "what NaN is stored as", {"bfloat16": np.nan, "uint8": 14336.0})
+
+
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_is_stored_for_nothing_and_an_entry_that_is_not_finite_marks_itself_alone(name):
     tx = scale_by_rms(storage=name)
@@ -208,7 +243,7 @@ def test_nothing_is_stored_for_nothing_and_an_entry_that_is_not_finite_marks_its
         updates, state = update(g, state)
     nu = storage.decoded(state.nu)
     assert jnp.isnan(updates[0, 0])
-    np.testing.assert_array_equal(nu[0, 0], {"bfloat16": np.nan, "uint8": 14336.0}[name])
+    np.testing.assert_array_equal(nu[0, 0], OF_NAN[name])
     assert int((nu != storage.decoded(tx.init(g).nu)).sum()) == 2
     # The first gradient after zeros makes the step that it makes in float32.
     first, _ = tx.update(jnp.where(g == 0, 0.3, g), state)

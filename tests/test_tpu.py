@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 from rows import long
 
 from rmsprop_optax import float32_updates, links, plan, rmsprop, with_remainder
+from rmsprop_optax.storage import FORMATS
 
 pytest.importorskip("libtpu", reason="libtpu is not installed")
 os.environ |= plan.LIBTPU
@@ -66,7 +67,7 @@ def test_an_odd_shape_pays_for_its_tiles_alone():
     assert uint8["bytes"] / float32["bytes"] < 14 / 20 * 1.01
 
 
-@pytest.mark.parametrize("storage", ["float32", "bfloat16", "uint8"])
+@pytest.mark.parametrize("storage", FORMATS)
 @pytest.mark.parametrize("spec", [P("x"), P(None, "x")], ids=str)
 def test_a_sharded_array_is_updated_where_it_is(spec, storage):
     check(compiled(optimizer(storage), (4096, 4096), "float32", spec=spec), STEP["float32", storage])
@@ -74,7 +75,7 @@ def test_a_sharded_array_is_updated_where_it_is(spec, storage):
 
 # Each chip: all storages on 256, and one on fewer.
 SHARDED = [
-    *((topology, storage) for topology in LARGEST for storage in ("float32", "bfloat16", "uint8")),
+    *((topology, storage) for topology in LARGEST for storage in FORMATS),
     *(("v4:2x2x4", "uint8"), ("v5e:2x2", "float32"), ("v5p:4x4x4", "bfloat16"), ("v6e:4x8", "uint8")),
 ]
 
