@@ -40,5 +40,9 @@ FRAMEWORKS = {
     "lasagne": (others.lasagne, ["Lasagne", "Theano-PyMC"]),
     "climin": (others.climin, ["climin"]),
     "river": (others.river, ["river"]),
+    "brainjs": (others.brainjs, []),
+    "nnabla": (others.nnabla, ["nnabla"]),
+    "nnabla_graves": (others.nnabla_graves, ["nnabla"]),
+    "levanter": (others.levanter, ["levanter", "jax", "optax"]),
 }
 """Name of the dialect or alias → what runs it, and the packages whose versions are kept with it."""

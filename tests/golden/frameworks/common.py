@@ -2,8 +2,11 @@
 
 import importlib.machinery
 import itertools
+import json
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 
@@ -33,3 +36,11 @@ def whole(params, entries):
     """Arrays shaped like the parameters from all their entries in a row."""
     parts = np.split(entries, np.cumsum([p.size for p in params.values()])[:-1])
     return {name: part.reshape(p.shape) for part, (name, p) in zip(parts, params.items(), strict=True)}
+
+
+def node(script, params, steps, options):
+    """What a script beside returns: the versions, and after every step the trees that the framework keeps."""
+    given = json.dumps({"params": params, "steps": steps, "options": options}, default=lambda array: array.tolist())
+    command = ["node", str(Path(__file__).with_name(script))]
+    result = json.loads(subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    return result["about"], result["found"]

@@ -1,14 +1,11 @@
 """TensorFlow, its relatives and Keras."""
 
 import collections.abc
-import json
 import os
-import subprocess
-from pathlib import Path
 
 import numpy as np
 
-from frameworks.common import CENTERED, MOMENTUM, named, product
+from frameworks.common import CENTERED, MOMENTUM, named, node, product
 
 BASES = [{"decay": 0.875, "epsilon": 2.0**-20}, {"decay": 0.5, "epsilon": 0.25}]
 
@@ -78,12 +75,8 @@ def sonnet():
 
 def tensorflowjs():
     def rule(params, steps, **options):
-        given = {"params": params, "steps": steps, "options": options}
-        script = ["node", str(Path(__file__).with_name("tensorflowjs.js"))]
-        text = json.dumps(given, default=lambda array: array.tolist())
-        result = json.loads(subprocess.run(script, input=text, stdout=subprocess.PIPE, check=True, text=True).stdout)
-        rule.about = result["about"]
-        for found in result["found"]:
+        rule.about, every = node("tensorflowjs.js", params, steps, options)
+        for found in every:
             yield [{name: np.array(a, np.float32) for name, a in tree.items()} for tree in found]
 
     # The root of the centered form is NaN where the variance is below epsilon.

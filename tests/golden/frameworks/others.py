@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 
-from frameworks.common import CENTERED, DECAY, MOMENTUM, lone, named, product, whole
+from frameworks.common import CENTERED, DECAY, MOMENTUM, lone, named, node, product, whole
 
 
 def paddle():
@@ -198,3 +198,78 @@ def river():
             yield {n: a.copy() for n, a in arrays.items()}, {n: o.g2 for n, o in optimizers.items()}, {}, {}
 
     return rule, {"float64": [{}]}
+
+
+def brainjs():
+    def rule(params, steps, **options):
+        rule.about, every = node("brainjs.js", params, steps, options)
+        for weights, squares in every:
+            yield *({n: np.reshape(a, params[n].shape) for n, a in tree.items()} for tree in (weights, squares)), {}, {}
+
+    bases = [{"decayRate": 0.875, "smoothEps": 2.0**-20}, {"decayRate": 0.5, "smoothEps": 0.25}]
+    return rule, {"float64": [*product(bases, [{}, {"regc": 2.0**-7}], [{}, {"clipval": 16.0}]), {}]}
+
+
+def run_nnabla(solver, keys):
+    import nnabla as nn
+
+    def rule(params, steps, weight_decay=None, **options):
+        variables = {name: nn.Variable(p.shape, need_grad=True) for name, p in params.items()}
+        for name, variable in variables.items():
+            variable.d = params[name]
+        opt = solver(**options)
+        opt.set_parameters(variables)
+        for grads, rate in steps:
+            opt.set_learning_rate(rate)
+            for name, variable in variables.items():
+                variable.g = grads[name]
+            if weight_decay is not None:
+                opt.weight_decay(weight_decay)
+            opt.update()
+            states = {name: state.pstate for name, state in opt.get_states().items()}
+            slots = ({name: state[key].d for name, state in states.items() if key} for key in keys)
+            yield {name: variable.d for name, variable in variables.items()}, *slots
+
+    return rule
+
+
+def nnabla():
+    import nnabla.solvers
+
+    cases = product([{"decay": 0.875, "eps": 2.0**-20}], [{}, DECAY])
+    return run_nnabla(nnabla.solvers.RMSprop, ("v", "", "")), {"float32": [*cases, {}]}
+
+
+def nnabla_graves():
+    import nnabla.solvers
+
+    cases = product([{"decay": 0.875, "eps": 2.0**-20}], [{"momentum": 0.75}, {"momentum": 0.0}])
+    return run_nnabla(nnabla.solvers.RMSpropGraves, ("n", "g", "d")), {"float32": [*cases, {}]}
+
+
+def levanter():
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    jax.tree_map = jax.tree.map  # Levanter's rule calls it; the jax that Levanter requires has it no longer
+    sys.modules["levanter.tracker"] = types.ModuleType("levanter.tracker")  # only for its logs
+    config = lone("levanter.optim.rmsprop").RMSPropMomentumConfig
+
+    def rule(params, steps, **options):
+        rates = jax.numpy.asarray([rate for _, rate in steps])
+
+        class Config(config):
+            def lr_scheduler(self, num_train_steps):
+                return lambda count: rates[count]
+
+        tx = Config(default_weight_decay_mask=False, **options).build(len(steps))
+        params = jax.tree.map(jax.numpy.asarray, params)
+        state = tx.init(params)
+        for grads, _ in steps:
+            updates, state = tx.update(jax.tree.map(jax.numpy.asarray, grads), state, params)
+            params = jax.tree.map(jax.numpy.add, params, updates)
+            (kept,) = (s for s in state.inner_state if hasattr(s, "mean_square"))
+            yield params, kept.mean_square, {}, kept.momentum
+
+    base = {"beta1": 0.75, "beta2": 0.875, "eps": 2.0**-20}
+    return rule, {"float64": [*product([base], [{}, {"max_grad_norm": None}], [{}, {"weight_decay": 0.0}]), {}]}
