@@ -1,6 +1,8 @@
 """Frameworks whose rule is that of a dialect, against transcriptions in float64 and published numbers."""
 
+import functools
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import optax
 import pytest
 import references
 from references import rule
-from test_dialects import DOUBLE, errors_above, stack, trajectories
+from test_dialects import DOUBLE, RECORDED, SINGLE, errors_above, stack, trajectories
 
 from rmsprop_optax import create
 from rmsprop_optax.dialects import ALIASES, TABLE
@@ -103,12 +105,116 @@ def dsstne(p, g, lr, s, mu=0.9):
     return p + lr * -g * (1 / np.sqrt(np.maximum(0.000000001, s.v)))
 
 
+@rule()
+def nnabla(p, g, lr, s, weight_decay=2.0**-7):
+    """`Solver.weight_decay` adds to the gradients before `update`."""
+    g = g + weight_decay * p
+    s.v = s.v * 0.9 + g * g * (1 - 0.9)
+    return p - lr / (np.sqrt(s.v) + 1e-8) * g
+
+
+@rule()
+def nnabla_graves(p, g, lr, s):
+    s.v = 0.95 * s.v + (1 - 0.95) * g * g
+    s.m = 0.95 * s.m + (1 - 0.95) * g
+    s.b = 0.9 * s.b - lr * g / np.sqrt(s.v - s.m * s.m + 1e-4)
+    return p + s.b
+
+
+@rule()
+def popart(p, g, lr, s, eps=1e-6, wd=2.0**-7, m=0.75):
+    """AdaptiveMode.CenteredRMSProp, WeightDecayMode.L2Regularization."""
+    g = g + wd * p
+    s.v = 0.99 * s.v + (1 - 0.99) * g**2
+    s.m = 0.99 * s.m + (1 - 0.99) * g
+    s.b = m * s.b + g / (np.sqrt(s.v - s.m**2) + eps)
+    return p - lr * s.b
+
+
+poptorch = functools.partial(popart, eps=1e-8)
+
+
+@rule(v=1.0)
+def popart_tf(p, g, lr, s, wd=2.0**-7, m=0.75):
+    g = g + wd * p
+    s.v = 0.99 * s.v + (1 - 0.99) * g**2
+    s.m = 0.99 * s.m + (1 - 0.99) * g
+    s.b = m * s.b + lr * (g / np.sqrt(s.v - s.m**2 + 1e-6))
+    return p - s.b
+
+
+@rule()
+def libtorch(p, g, lr, s, weight_decay=2.0**-7, momentum=0.75):
+    g = g + weight_decay * p
+    s.v = 0.99 * s.v + (1 - 0.99) * g * g
+    s.m = 0.99 * s.m + (1 - 0.99) * g
+    s.b = momentum * s.b + g / (np.sqrt(s.v - s.m * s.m) + 1e-8)
+    return p - lr * s.b
+
+
+tch_rs = torch_rb = torchsharp = libtorch
+r_torch = functools.partial(libtorch, weight_decay=0)
+
+
+@rule()
+def tff(p, g, lr, s):
+    s.v = s.v + (g**2 - s.v) * (1 - 0.9)
+    return p - lr * g / (np.sqrt(s.v) + 1e-7)
+
+
+@rule()
+def apple_mps(p, g, lr, s):
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    return p - lr * g / (np.sqrt(s.v) + 1e-8)
+
+
+@rule()
+def swift_for_tensorflow(p, g, lr, s):
+    s.v = s.v * 0.9 + g * g * (1 - 0.9)
+    return p + -lr * g / (np.sqrt(s.v) + 1e-8)
+
+
+@rule()
+def bigdl(p, g, lr, s):
+    s.v = s.v * 0.99 + (1 - 0.99) * g * g
+    return p + -lr * g / (np.sqrt(s.v) + 1e-8)
+
+
+@rule(v=1.0)
+def lingvo(p, g, lr, s):
+    """It calls `tf.train.RMSPropOptimizer`."""
+    s.v = s.v + (g * g - s.v) * (1 - 0.9)
+    s.b = 0.9 * s.b + lr * g / np.sqrt(s.v + 1.0)
+    return p - s.b
+
+
+@rule()
+def owl(p, g, lr, s, m=0.75):
+    s.v = 0.9 * s.v + (1 - 0.9) * g * g
+    s.b = m * s.b + -g * (lr / np.sqrt(s.v + 1e-32))
+    return p + s.b
+
+
+@rule()
+def pymc(p, g, lr, s):
+    s.v = 0.9 * s.v + (1 - 0.9) * g**2
+    return p - lr * g / np.sqrt(s.v + 1e-6)
+
+
+MOMENTUM, DECAY, CENTERED = {"momentum": 0.75}, {"weight_decay": 2.0**-7}, {"centered": True}
 # Options of the transcription in the words of the dialect, where they are not the alias' defaults.
 OPTIONS = {
-    "convnetjs": {"weight_decay": 2.0**-7},
-    "smile": {"momentum": 0.75},
-    "polaris": {"momentum": 0.75},
-    "axon": {"momentum": 0.75},
+    "convnetjs": DECAY,
+    "smile": MOMENTUM,
+    "polaris": MOMENTUM,
+    "axon": MOMENTUM,
+    "nnabla": DECAY,
+    **dict.fromkeys(
+        ("poptorch", "popart", "popart_tf", "libtorch", "tch-rs", "torch.rb", "torchsharp"),
+        MOMENTUM | DECAY | CENTERED,
+    ),
+    "r torch": MOMENTUM | CENTERED,
+    "owl": MOMENTUM,
 }
 FOREIGN = [name for name, alias in ALIASES.items() if alias.source]
 
@@ -120,18 +226,21 @@ def test_equals_the_transcription_in_float64(name):
     rate = TABLE[ALIASES[name].dialect].arguments.learning_rate
     with jax.enable_x64(True):
         (got,) = trajectories(lambda **options: create(name, **options), [case], lambda state: {}, rate)
-    want = {"params": stack([p for p, _ in globals()[name](params, gradients, rates)])}
+    transcription = globals()[re.sub(r"\W", "_", name)]
+    want = {"params": stack([p for p, _ in transcription(params, gradients, rates)])}
     assert errors_above(DOUBLE, got, want, names=("params",)) == {}
 
 
-def test_equals_the_recorded_river():
-    (case,) = references.recorded("river")
+@pytest.mark.parametrize("name", [name for name in FOREIGN if name in RECORDED])
+def test_equals_the_recorded_framework(name):
+    rate, table = TABLE[ALIASES[name].dialect].arguments.learning_rate, [*references.recorded(name)]
     with jax.enable_x64(True):
-        (got,) = trajectories(lambda **options: create("river", **options), [case], lambda state: {}, "learning_rate")
-    got = {name: p[[step - 1 for step in case["trace"]]] for name, p in got["params"].items()}
-    assert (
-        errors_above(DOUBLE, {"params": got}, {"params": stack(list(case["trace"].values()))}, names=("params",)) == {}
-    )
+        runs = trajectories(lambda **options: create(name, **options), table, lambda state: {}, rate)
+    for case, got in zip(table, runs, strict=True):
+        params = {leaf: p[[step - 1 for step in case["trace"]]] for leaf, p in got["params"].items()}
+        want = stack(list(case["trace"].values()))
+        tolerance = DOUBLE if want["bias"].itemsize == 8 else SINGLE
+        assert errors_above(tolerance, {"params": params}, {"params": want}, names=("params",)) == {}, case["options"]
 
 
 @pytest.mark.parametrize("name", FOREIGN)

@@ -77,6 +77,13 @@ NOT_REPRODUCED: dict[str, str] = {
     "is added to the mean square alone",
     "DyNet's weight decay": "parameters live under a global scale that also divides the learning rate; `dynet` is the "
     "rule without it",
+    "torch for R's weight decay": "a bug: weight_decay times the number of the parameter, instead of the parameter, is "
+    "added to the gradient; `r torch` is the rule without it",
+    "PopART's WeightDecayMode::Decay": "decoupled; in the TensorFlow variant with momentum, not multiplied by the "
+    "learning rate; `popart` and `popart_tf` are its L2 mode",
+    "Owl's Nesterov momentum": "its buffer is momentum²·b + (1 + momentum)·x; `owl` has its standard momentum",
+    "ngme2": "`torch7` with learningRate 0.05 and alpha 0.9, then every entry of a step bounded by 0.5: chain "
+    "`optax.clip(0.5)` after it",
     "sparse gradients": "some frameworks update the rows that a sparse gradient leaves out, some do not; gradients in "
     "JAX are dense",
 }

@@ -79,6 +79,50 @@ ALIASES: dict[str, Alias] = {
         {"max_scaling": 1e-9**-0.5},
         "amazon-archives/amazon-dsstne aace73e: src/amazon/dsstne/engine/kDelta.cu",
     ),
+    "nnabla": Alias(
+        "pytorch", {"lr": 0.001, "alpha": 0.9}, "sony/nnabla 0bbdae2: src/nbla/solver/generic/rmsprop.cpp; no momentum"
+    ),
+    "nnabla_graves": Alias("graves", source="sony/nnabla 65d99e1: src/nbla/solver/generic/rmsprop_graves.cpp"),
+    "poptorch": Alias(
+        "pytorch", source="graphcore/poptorch c2a8b17: python/optim.py; use_tf_variant is the rule of `popart_tf`"
+    ),
+    "popart": Alias(
+        "pytorch", {"eps": 1e-6}, "graphcore/popart 993c69f: willow/src/patterns/adaptivedecompose.cpp, RMSProp"
+    ),
+    "popart_tf": Alias(
+        "timm",
+        {"alpha": 0.99, "eps": 1e-6},
+        "graphcore/popart 993c69f: willow/src/patterns/adaptivedecompose.cpp, rmspropTFVariant",
+    ),
+    "libtorch": Alias("pytorch", source="pytorch/pytorch dbaa829: torch/csrc/api/src/optim/rmsprop.cpp"),
+    "tch-rs": Alias("pytorch", source="LaurentMazare/tch-rs 8655f26: src/nn/optimizer.rs, which calls LibTorch"),
+    "torch.rb": Alias("pytorch", source="ankane/torch.rb 5378163: lib/torch/optim/rmsprop.rb"),
+    "torchsharp": Alias("pytorch", source="dotnet/TorchSharp 0056cf8: src/TorchSharp/Optimizers/RMSprop.cs"),
+    "r torch": Alias(
+        "pytorch", source="mlverse/torch e4de110: R/optim-rmsprop.R; not its weight decay, which has a bug"
+    ),
+    "tff": Alias(
+        "flax_optim",
+        {"eps": 1e-7},
+        "google-parfait/tensorflow-federated fa6c135: tensorflow_federated/python/learning/optimizers/rmsprop.py",
+    ),
+    "apple mps": Alias("flax_optim", source="Apple MPSNNOptimizerRMSProp: its header, MPSNNOptimizers.h"),
+    "swift for tensorflow": Alias(
+        "optimisers_jl",
+        source="tensorflow/swift-apis 630aeaf: Sources/TensorFlow/Optimizers/RMSProp.swift; its decay is a schedule",
+    ),
+    "bigdl": Alias(
+        "torch7",
+        source="intel-analytics/BigDL-2.x d645d93: scala/dllib/src/main/scala/com/intel/analytics/bigdl/dllib/optim/"
+        "RMSprop.scala; its learningRateDecay is a schedule",
+    ),
+    "lingvo": Alias("tf1", {"momentum": 0.9, "epsilon": 1.0}, "tensorflow/lingvo 09604f6: lingvo/core/optimizer.py"),
+    "owl": Alias(
+        "caffe2",
+        {"lr": 0.001, "epsilon": 1e-32},
+        "owlbarn/owl 4eab7c7: src/base/optimise/owl_optimise_generic.ml; its Nesterov momentum is another rule",
+    ),
+    "pymc": Alias("lasagne", source="pymc-devs/pymc 0152862: pymc/variational/updates.py"),
 }
 """Name in lower case → :class:`Alias`.
 
