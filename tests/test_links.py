@@ -1,5 +1,8 @@
 """Links of papers against their equations in float64, and their papers' numbers."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +12,7 @@ from rows import long
 
 from rmsprop_optax import dialects, links, measure, rmsprop, scale_by_rms
 
+CHOOSING = Path(__file__).parent.parent / "notebooks" / "guide" / "choosing.md"
 PARAMS = {"a": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.array([2.0, -3.0])}
 
 
@@ -82,6 +86,18 @@ def test_an_average_behind_the_division_is_adopt():
     mine = optax.chain(links.scale_by_previous_rms(0.9), optax.ema(0.8, debias=False))
     theirs = optax.contrib.scale_by_adopt(b1=0.8, b2=0.9)
     np.testing.assert_allclose(updates_of(mine, stream()), updates_of(theirs, stream()), rtol=1e-6)
+
+
+CHAINS = re.findall(r"^\| `(dialects\..*)` \| `(optax\.chain.*)` \|$", CHOOSING.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("dialect", "chain"), CHAINS, ids=[dialect for dialect, _ in CHAINS])
+def test_the_chains_of_the_guide_are_dialects_but_for_the_maximum(dialect, chain):
+    names = {"dialects": dialects, "links": links, "optax": optax, "scale_by_rms": scale_by_rms}
+    want, largest = (updates_of(eval(text, names), stream()) for text in (dialect, chain))
+    plain = updates_of(eval(chain.replace("links.scale_by_max_rms", "scale_by_rms"), names), stream())
+    np.testing.assert_allclose(plain, want, rtol=1e-9)
+    assert (abs(largest[-1]) < abs(want[-1])).any()
 
 
 def test_the_cautious_mask_is_timms():
