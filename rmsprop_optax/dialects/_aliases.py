@@ -106,7 +106,10 @@ ALIASES: dict[str, Alias] = {
         {"eps": 1e-7},
         "google-parfait/tensorflow-federated fa6c135: tensorflow_federated/python/learning/optimizers/rmsprop.py",
     ),
-    "apple mps": Alias("flax_optim", source="Apple MPSNNOptimizerRMSProp: its header, MPSNNOptimizers.h"),
+    "apple mps": Alias(
+        "flax_optim",
+        source="Apple's header of MPSNNOptimizerRMSProp: MPSNNOptimizers.h of macOS 10.15; momentumScale came later",
+    ),
     "swift for tensorflow": Alias(
         "optimisers_jl",
         source="tensorflow/swift-apis 630aeaf: Sources/TensorFlow/Optimizers/RMSProp.swift; its decay is a schedule",
