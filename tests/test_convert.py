@@ -336,8 +336,12 @@ BAD = {
     ),
     "no number": (("--set", "momentum=0.9", "centered=yes"), "--set centered=yes: write argument=value, ", None),
     "no such place": (("--model", "ema"), "run.safetensors: a checkpoint must have one dict of arrays at 'ema'", None),
-    "no schedule": (("--learning-rate", "json:nothing"), "--learning-rate json:nothing: must be module:function", None),
-    "a schedule that is none": (("--learning-rate", "json:__name__"), "must be a function, got 'json'", None),
+    "no schedule": (
+        ("--learning-rate", "json:nothing"),
+        "json:nothing: json has no function 'nothing'",
+        None,
+    ),
+    "a schedule that is none": (("--learning-rate", "json:__name__"), "json has no function '__name__'", None),
     "Keras' words for PyTorch": (("--set", "momentum=0.9"), "config must be None, got momentum (--set): ", None),
     "two models": (
         (),

@@ -3,8 +3,12 @@
 import argparse
 import contextlib
 import errno
+import importlib
 import importlib.util
+import runpy
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from rmsprop_optax.cli import _words
@@ -61,6 +65,22 @@ def usage_errors(*kinds: type[Exception], about: str = "") -> Iterator[None]:
                 raise
             about, message = about or (f"{error.filename}: " if error.filename else ""), error.strerror
         raise UsageError(f"{about}{message}") from error
+
+
+def function_of(option: str, words: str) -> Callable[..., Any]:
+    """The function that ``file.py:function`` or ``module:function`` names, the value of ``option``."""
+    place, _, name = words.rpartition(":")
+    sys.path.append(str(Path(place).parent))  # for what the file imports, and modules in the current folder
+    try:
+        found = runpy.run_path(place) if place.endswith(".py") else vars(importlib.import_module(place))
+    except Exception as error:  # of the user's code
+        raise UsageError(
+            f"{option} {words}: must be file.py:function or module:function, got {type(error).__name__}: {error}"
+        ) from error
+    if not callable(found.get(name)):
+        raise UsageError(f"{option} {words}: {place} has no function {name!r}")
+    function: Callable[..., Any] = found[name]
+    return function
 
 
 def require(*modules: str, extra: str) -> None:

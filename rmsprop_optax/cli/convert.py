@@ -1,15 +1,12 @@
 """``convert``: a run of another framework becomes an Orbax checkpoint."""
 
 import argparse
-import importlib
 import json
-import runpy
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rmsprop_optax.cli._parser import UsageError, dialect, require, usage_errors
+from rmsprop_optax.cli._parser import UsageError, dialect, function_of, require, usage_errors
 from rmsprop_optax.storage import FORMATS
 
 HELP = "turn a run of PyTorch, timm or Keras into an Orbax checkpoint"
@@ -98,11 +95,11 @@ def run(args: argparse.Namespace) -> None:
 
     with usage_errors(OSError, TypeError, ValueError, ImportError):
         claimed(args.to, overwrite=args.overwrite)
-        rate = args.learning_rate and _function("--learning-rate", args.learning_rate)
+        rate = args.learning_rate and function_of("--learning-rate", args.learning_rate)
         found = convert.read(
             args.file,
             names=_names(args.names),
-            convert=_function("--layout", args.layout) if args.layout else dict,
+            convert=function_of("--layout", args.layout) if args.layout else dict,
             dialect=args.dialect,
             optimizer=args.optimizer,
             model=args.model,
@@ -139,23 +136,8 @@ def _names(path: Path | None) -> list[str] | None:
     return [name.strip() for name in path.read_text().split("\n") if name.strip()]
 
 
-def _function(option: str, name: str) -> Callable[..., Any]:
-    """The function that ``module:function`` or ``file.py:function`` names."""
-    module, _, function = name.rpartition(":")
-    if "" not in sys.path:
-        sys.path.append("")  # the current folder, which a console script does not search
-    try:
-        found = runpy.run_path(module) if module.endswith(".py") else vars(importlib.import_module(module))
-        made: Callable[..., Any] = found[function]
-    except Exception as error:  # of the user's code
-        raise UsageError(f"{option} {name}: must be module:function or file.py:function, got {error!r}") from error
-    if not callable(made):
-        raise UsageError(f"{option} {name}: must be a function, got {made!r}")
-    return made
-
-
 def _imported(name: str, known_as: str) -> str:
-    """The line that imports what :func:`_function` returns."""
+    """The line that imports what :func:`function_of` returns."""
     module, _, function = name.rpartition(":")
     if module.endswith(".py"):
         return f"{known_as} = runpy.run_path({module!r})[{function!r}]"

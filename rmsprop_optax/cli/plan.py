@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import json
 import os
-import runpy
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import jax
 from rmsprop_optax import plan
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax.bfloat16 import float32_updates, with_remainder
-from rmsprop_optax.cli._parser import UsageError, require, typed, usage_errors
+from rmsprop_optax.cli._parser import UsageError, function_of, require, typed, usage_errors
 from rmsprop_optax.plan import CHIPS, arrays_of, parse_count, topology_of, transformer
 from rmsprop_optax.plan.shapes import Shape
 from rmsprop_optax.storage import FORMATS
@@ -150,23 +149,11 @@ def _make(args: argparse.Namespace) -> Callable[..., Any]:
 
         return functools.partial(STEPS[args.step], dtype=args.dtype)
     if args.step is not None:
-        return _named(args.step)
+        if ":" not in args.step:
+            raise UsageError(f"--step must be FILE:NAME, MODULE:NAME or one of {', '.join(_MODELS)}, got {args.step!r}")
+        return function_of("--step", args.step)
     shapes = _read(args.shapes) if args.shapes else transformer(args.params, args.topology.devices)
     return plan.arrays(shapes, dtype=args.dtype, split=args.sharding == "fsdp")
-
-
-def _named(words: str) -> Callable[..., Any]:
-    """The function that ``FILE:NAME`` or ``MODULE:NAME`` means."""
-    place, _, name = words.rpartition(":")
-    if not place:
-        raise UsageError(f"--step must be FILE:NAME, MODULE:NAME or one of {', '.join(_MODELS)}, got {words!r}")
-    sys.path.insert(0, str(Path(place).parent))
-    with usage_errors(ImportError, OSError, SyntaxError, about=f"--step {words}: "):
-        found = runpy.run_path(place) if place.endswith(".py") else vars(importlib.import_module(place))
-    if not callable(found.get(name)):
-        raise UsageError(f"--step {words}: {place} has no function {name!r}")
-    function: Callable[..., Any] = found[name]
-    return function
 
 
 def _mesh(text: str) -> dict[str, int]:
