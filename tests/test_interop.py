@@ -676,6 +676,13 @@ def test_a_function_that_loses_or_changes_entries_is_refused(broken, message, wa
         follow[way]()
 
 
+@pytest.mark.parametrize("copied", [np.asarray, np.copy], ids=["views", "copies"])
+def test_an_entry_used_twice_in_place_of_another_is_refused(copied):
+    tree = {"a": np.ones(1, np.float32), "b": np.ones(1, np.float32)}
+    with pytest.raises(ValueError, match=r"only move entries, got entries that were .*used twice"):
+        layout.backward(tree, {"w": (2,)}, lambda p: {"a": copied(p["w"][:1]), "b": copied(p["w"][:1])})
+
+
 CHANGES = {
     "root": np.sqrt,
     "square": np.square,
