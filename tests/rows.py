@@ -1,7 +1,8 @@
 """The rows of the contract: every dialect as its framework has it, then the core and dialects with options.
 
-Of the longest tables a third is in the default run, or the rows that cover all pairs of settings, so that it takes
-minutes; the rest is marked ``slow`` and runs with ``pytest --slow``, the contract with every storage, too.
+Of the longest tables a part is in the default run, so that it takes minutes: a third, the rows that cover all pairs of
+settings, or one row of each program. The rest is marked ``slow`` and runs with ``pytest --slow``, the contract with
+every storage, too.
 """
 
 import functools
@@ -150,6 +151,16 @@ NEIGHBOURS = Asked(
     {"uint8": 0.25, "bfloat16": 2.0**-7},
 )
 PLAIN = [plain(name) for name in dialects.TABLE]
+# Of the dialects whose defaults make the same program, but for its numbers, one: pytorch stands for 35.
+PROGRAMS = [
+    row
+    for row in PLAIN
+    if row.name
+    in (
+        *("pytorch", "graves", "dqn", "jax_example_momentum", "burn", "heavyball", "pyro", "blocks", "dynet"),
+        *("brainjs", "dreamerv3", "levanter", "sparsecore"),
+    )
+]
 CORE = [
     Row("scale_by_rms", scale_by_rms),
     Row("scale_by_rms-centered-corrected", partial(scale_by_rms, centered=True, bias_correction=True)),
@@ -275,7 +286,7 @@ STORED = [
 _ALL_STORED = [stored(row, form) for row in (*PLAIN, *CORE, *OPTIONS) for form in SHORT]
 ROWS = [
     *long(CORE, CORE),
-    *long(PLAIN),
+    *long(PLAIN, PROGRAMS),
     *long(OPTIONS),
     *long(LINKS, [row for row in LINKS if row.name == "links-magma"]),
     *long(STORED),

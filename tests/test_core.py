@@ -13,7 +13,7 @@ from compiled import step as compiled_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from rows import PLAIN, long
+from rows import PLAIN, PROGRAMS, long
 
 import rmsprop_optax
 from rmsprop_optax import (
@@ -88,7 +88,7 @@ def test_low_precision_does_not_stall(dtype, centered):
     np.testing.assert_allclose(nu[-1], 0.0 if centered else 0.25, rtol=0.01, atol=1e-6)
 
 
-@pytest.mark.parametrize("row", long(PLAIN))
+@pytest.mark.parametrize("row", long(PLAIN, PROGRAMS))
 def test_low_precision_follows_float32(row):
     tx = row()
     normal = np.random.default_rng(0).standard_normal((50, 6)) * 1e-3

@@ -75,7 +75,6 @@ def test_a_state_stays_where_it_started(shape, axis_type, options):
         assert as_told(told, shardings)
         eager = tx.init(params)
         after = [jax.jit(tx.update)(params, state, params) for state in (told, eager)]
-        after += [tx.update(params, eager, params)] if options == "uint8" else []
         for state in (told, eager, *(state for _, state in after)):
             for name in ("nu", "mu", "trace"):
                 for _, tree in optax.tree.get_all_with_path(state, name):
@@ -85,6 +84,17 @@ def test_a_state_stays_where_it_started(shape, axis_type, options):
                 types = [jax.tree.map(lambda x: jax.typeof(x) if x.ndim else None, s) for s in (state, told)]
                 assert types[0] == types[1]
         assert all(as_told(updates, places) for updates, _ in after)
+
+
+@pytest.mark.parametrize("axis_type", TYPES)
+def test_outside_jit_a_state_stays_where_it_started(axis_type):
+    mesh, tx = mesh_of((2, 4), axis_type), rmsprop(0.1, **OPTIONS["uint8"])
+    with jax.set_mesh(mesh):
+        params = {name: x for name, x in parameters(mesh).items() if name in ("matrix", "scalar")}
+        updates, state = tx.update(params, tx.init(params), params)
+    places = jax.tree.map(lambda p: p.sharding, params)
+    assert as_told(nu_of(state), places)
+    assert as_told(updates, places)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -208,7 +218,7 @@ def test_parameters_of_nnx_with_metadata(axis_type):
         shardings = sharding.state_shardings(tx, params, zero="data")
         state = jax.jit(tx.init, out_shardings=shardings)(params)
         optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
-        optimizer.update(model, jax.tree.map(jnp.ones_like, params))
+        nnx.jit(nnx.Optimizer.update)(optimizer, model, jax.tree.map(jnp.ones_like, params))
     assert tuple(nu_of(state)["kernel"].get_value().sharding.spec) == ("data", None)
     assert tuple(nu_of(state)["bias"].get_value().sharding.spec) == ("data",)
     place = nu_of(state)["kernel"].get_value().sharding

@@ -340,11 +340,12 @@ def test_under_shard_map_each_part_rounds_as_an_array_of_its_own(name):
     tx = scale_by_rms(storage=name)
     g = jnp.full((16, 50), 0.3)
 
+    @jax.jit
     def stored(g):
         return tx.update(g, tx.init(g))[1].nu
 
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    parts = jax.shard_map(stored, mesh=mesh, in_specs=P("data"), out_specs=P("data"))(g)
+    parts = jax.jit(jax.shard_map(stored, mesh=mesh, in_specs=P("data"), out_specs=P("data")))(g)
     np.testing.assert_array_equal(parts, jnp.concatenate([stored(part) for part in jnp.split(g, 8)]))
     assert (parts != stored(g)).any()
 
