@@ -318,6 +318,9 @@ def truth(dialect, number):
 # Whose buffer holds the negative step, and whose mean that of the negative gradient.
 NEGATIVE = {"momentum": ("optax", "chainer_graves", "mxnet"), "mean": ("dqn",)}
 
+# Whose averages are the corrected ones, as ours; the others correct them on every use.
+KEPT_CORRECTED = "heavyball", "sparsecore"
+
 
 def kept(dialect, options, slots, ours, steps=None):
     """The framework's buffers after the steps, all by default, as we keep them."""
@@ -334,8 +337,7 @@ def kept(dialect, options, slots, ours, steps=None):
         elif dialect in NEGATIVE[what]:
             changed(what, lambda a: -a)
     corrects = row.bias_correction == "always" or options.get("bias_correction")
-    if corrects and dialect != "heavyball":  # which keeps the corrected averages itself
-        # Our averages are the corrected ones, where the framework corrects them on every use.
+    if corrects and dialect not in KEPT_CORRECTED:
         for what in ("mean_square", "mean"):
             changed(what, lambda a: correct(a, options[arguments.decay], steps))
     if row.smooths == "averages of steps":  # ours is a sum
