@@ -273,7 +273,7 @@ def _write(args: argparse.Namespace, choices: Mapping[str, Choice], runs: _Runs)
     optimizers = {name: choice.arguments for name, choice in choices.items()}
     report.write(args.out / "results.json", arguments, optimizers, runs)
     what = "handwritten digits" if args.data is None else args.data.name
-    report.draw(args.out, runs, title=f"A small network learns {what}: one line an optimizer")
+    report.draw(args.out, runs, title=f"A small network learns {what}, a line for each optimizer")
     print(f"results.json, and pictures of the curves, the layers and their rates are in {args.out}")
 
 
