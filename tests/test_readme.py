@@ -13,6 +13,7 @@ import re
 import shlex
 from pathlib import Path
 
+import conftest  # noqa: F401  # sets the backend of Keras, which pytest would do
 import jax
 import jax.numpy as jnp
 import numpy as np
