@@ -289,6 +289,6 @@ ROWS = [
     *long(PLAIN, PROGRAMS),
     *long(OPTIONS),
     *long(LINKS, [row for row in LINKS if row.name == "links-magma"]),
-    *long(STORED),
+    *long(STORED, [row for row in STORED if row.name == "pytorch-all-uint8"]),
     *long((row for row in _ALL_STORED if row.name not in {row.name for row in STORED}), []),
 ]

@@ -117,7 +117,7 @@ short = functools.cache(functools.partial(scale_by_rms, eps=0.0))
 
 
 @functools.cache
-def measured(stream, decay, n=2048, steps=None):
+def measured(stream, decay, n=1024, steps=None):
     """What all short formats make of a stream, which is drawn once for them."""
     updates = {name: runner(short(decay, storage=name), jnp.zeros((n // 64, 64))) for name in SHORT}
     return compare(stream, decay, updates, n, steps)
@@ -210,7 +210,7 @@ JUMPS = Asked("test_storage.JUMPS", "bias at most after a jump", {"uint8": 0.08,
 def test_the_mean_square_follows_jumps(jump, decay, name):
     """After a jump of the scale by 1000, up or down, from one to fourteen times the memory of the average."""
     memory = round(1 / (1 - decay))
-    count, ratio, *_ = measured(jump, decay, steps=16 * memory)[name][:, 3 * memory :]
+    count, ratio, *_ = measured(jump, decay, 2048, 16 * memory)[name][:, 3 * memory :]
     assert np.abs(ratio / count - 1).max() <= JUMPS[name]
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from rows import long
 
 from rmsprop_optax import recipes
 from rmsprop_optax._arguments import roles_of
@@ -278,7 +279,7 @@ def shapes(state):
 NEED_PARAMETERS = ("brainjs", "dreamerv3", "levanter")  # by default
 
 
-@each
+@pytest.mark.parametrize("name", long(TABLE))
 def test_injection_adds_the_hyperparameters_alone(name):
     constructor, given = TABLE[name].constructor, required(name)
     plain, injected = constructor(**given), optax.inject_hyperparams(constructor)(**given)
@@ -320,7 +321,7 @@ def integers():
         yield from ((name, {clip: 1, row.arguments.decay: 0.5}) for clip in clips)
 
 
-@pytest.mark.parametrize(("name", "given"), list(integers()), ids=lambda x: "-".join(x) if isinstance(x, dict) else x)
+@pytest.mark.parametrize(("name", "given"), long(integers()), ids=lambda x: "-".join(x) if isinstance(x, dict) else x)
 def test_integers_are_numbers_when_injected(name, given):
     constructor = TABLE[name].constructor
     params, grads = jnp.array([2.0, -3.0]), jnp.array([3.0, -4.0])
