@@ -201,7 +201,7 @@ NNX_OPTIONS = {
 
 
 def nnx_run(tx, steps=2):
-    model = nnx.Sequential(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.LayerNorm(4, rngs=nnx.Rngs(0)))
+    model = nnx.Sequential(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), nnx.LayerNorm(3, rngs=nnx.Rngs(0)))
     optimizer = nnx.Optimizer(model, tx=tx, wrt=nnx.Param)
     for step in range(steps):
         with jax.numpy_dtype_promotion("standard"):  # optax's own transformations need it
@@ -262,7 +262,7 @@ def test_the_measures_of_an_nnx_state():
 
 
 def test_flax_optimizers_as_a_whole():
-    model = nnx.Sequential(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.LayerNorm(4, rngs=nnx.Rngs(0)))
+    model = nnx.Sequential(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), nnx.LayerNorm(3, rngs=nnx.Rngs(0)))
     new = functools.partial(nnx.Optimizer, tx=rmsprop(RATE, momentum=0.9), wrt=nnx.Param)
     optimizer = new(model)
     for _ in range(3):

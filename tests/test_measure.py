@@ -196,7 +196,7 @@ def test_wherever_an_optimizer_stands(place):
 
 
 def test_flax_optimizers():
-    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    model = nnx.Linear(5, 12, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, measured(rmsprop(0.1)), wrt=nnx.Param)
     optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
     assert scalars(optimizer)["learning_rate/kernel"] == pytest.approx(0.1, rel=1e-5)
@@ -241,7 +241,7 @@ def test_double_precision(dtype, options):
 def test_effective_rates_in_flax():
     """The same as for a plain state and plain parameters, from each container that holds the state."""
     tx = measured(rmsprop(lambda count: jnp.where(count > 0, 0.1, 0.2), centered=True, momentum=0.9))
-    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    model = nnx.Linear(5, 12, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     params = nnx.state(model, nnx.Param)
     optimizer.update(model, jax.tree.map(jnp.ones_like, params))
