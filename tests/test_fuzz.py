@@ -488,9 +488,8 @@ def test_whatever_comes(setup):
 def test_a_huge_gradient_does_not_silence_its_weight_for_ever(centered):
     """Of 1e19 to 1e38, whose square overflows, among gradients of 1: a few hundred steps later it is forgotten."""
     kinds = [Leaf((2,)), Leaf((2,), "bfloat16"), Leaf((2,), "complex64")]
-    formats = {name: name for name in storage.FORMATS}
-    options = {"learning_rate": 1.0, "centered": centered, "storage": formats}
-    program = Program(Setup(dict.fromkeys(formats, kinds), options), dict.fromkeys(formats, kinds))
+    tree, choice = dict.fromkeys(storage.FORMATS, kinds), storage.PerLeaf(lambda path, leaf: path.split("'")[1])
+    program = Program(Setup(tree, {"learning_rate": 1.0, "centered": centered, "storage": choice}), tree)
     rng, cases, steps = np.random.default_rng(0), min(BATCH, 512), 600
     numbers = {"decay": rng.uniform(0.1, 0.7, cases).astype(np.float32)}  # at 0.7, 400 steps from 1e38 to 1
     clean = [tame(rng, (cases, steps, *leaf.shape), leaf.dtype, -1, 1) for leaf in program.leaves]
