@@ -12,6 +12,7 @@ from rows import long
 
 from rmsprop_optax import recipes
 from rmsprop_optax._arguments import roles_of
+from rmsprop_optax._numbers import range_of
 from rmsprop_optax.dialects import NOT_REPRODUCED, TABLE, Arguments
 
 EPS, MU = 0.25, 0.5
@@ -308,14 +309,14 @@ def test_an_injected_decay_needs_the_parameters(name):
 
 # Refused unless another option is set.
 DEPENDENT = {("mxnet", "gamma2"), ("timm", "max_lr")}
-WHOLE = {"decay": 0, "momentum": 0, "step_adapt": 0, "max_scaling": 2}
 
 
 def integers():
     """Each bound of a norm or a value alone, and all other numbers of a dialect together."""
     for name, row in TABLE.items():
         clips = numbers(row, "clip")
-        others = {a: WHOLE.get(roles_of(row.constructor)[a], 1) for a in numbers(row) if a not in clips}
+        roles = roles_of(row.constructor)
+        others = {a: int(range_of(roles[a]).high > 1) for a in numbers(row) if a not in clips}
         yield name, {a: x for a, x in others.items() if (name, a) not in DEPENDENT}
         # A decay of 0.999 is another one in float32.
         yield from ((name, {clip: 1, row.arguments.decay: 0.5}) for clip in clips)
