@@ -681,6 +681,11 @@ def test_an_entry_used_twice_in_place_of_another_is_refused(copied):
         layout.backward(tree, {"w": (2,)}, lambda p: {"a": copied(p["w"][:1]), "b": copied(p["w"][:1])})
 
 
+def test_a_function_may_state_the_dtype():
+    w = np.arange(6, dtype=np.float32).reshape(2, 3)
+    same(layout.backward({"w": w.T}, {"w": (2, 3)}, lambda p: {"w": np.asarray(p["w"], np.float32).T}), {"w": w})
+
+
 CHANGES = {
     "root": np.sqrt,
     "square": np.square,

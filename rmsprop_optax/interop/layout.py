@@ -40,15 +40,14 @@ def backward(tree: Tree, shapes: Shapes, convert: Convert) -> dict[str, np.ndarr
     values = named(tree)
     _check(shapes, convert)
     dtype = np.result_type(*(v.dtype for v in values.values()))
-    arrays = {name: np.empty(shape, dtype) for name, shape in shapes.items()}
+    arrays = {name: np.zeros(shape, dtype) for name, shape in shapes.items()}
     views = named(_call(convert, dict(arrays)))
     if not all(_root(view) in map(id, arrays.values()) for view in views.values()):
         return _numbered(values, shapes, convert, dtype)
     _compare({name: view.shape for name, view in views.items()}, values)
-    uses = {name: np.zeros(shape, np.int8) for name, shape in shapes.items()}
-    for view in named(_call(convert, dict(uses))).values():
+    for view in views.values():
         view += 1
-    if any((count != 1).any() for count in uses.values()):
+    if any((uses != 1).any() for uses in arrays.values()):
         raise _moves_only("entries that were used twice, and others left out")
     for name, view in views.items():
         view[...] = values[name]
