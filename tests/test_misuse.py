@@ -630,7 +630,7 @@ WRITTEN = {
     'recipes.a2c(steps=float("nan"))': "steps must be finite and at least 1, got steps=nan: it is the number of",
     "recipes.impala(steps=10, mean_of=2.5)": "must be a whole number, got mean_of=2.5: it is the number of terms in",
     "recipes.impala(steps=10, mean_of=0)": "must be finite and at least 1, got mean_of=0: it is the number of terms",
-    "recipes.efficientnet(100)": "efficientnet: missing a required argument: 'weight_decay_mask'; it takes",
+    "recipes.efficientnet(100)": "efficientnet: missing a required .*argument: 'weight_decay_mask'; it",
     "recipes.efficientnet(100, batch_size=0, weight_decay_mask=None)": "least 1, got batch_size=0: it is the number",
     "recipes.efficientnet(100, weight_decay_mask=True)": "the parameters, got True: leave it out to decay all, and",
     "recipes.timm_efficientnet(100, warmup_epochs=-1)": "and at least 1, got warmup_epochs=-1: it is the number of",
