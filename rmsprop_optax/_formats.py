@@ -74,12 +74,17 @@ FORMATS: dict[str, Format] = {
 
 
 def check(storage: Storage, *, signed: bool = False, at: str = "") -> None:
-    """Raise ``ValueError`` unless ``storage`` is ``None``, the name of a format that fits, or a :class:`PerLeaf`."""
+    """Raise ``ValueError`` unless ``storage`` is ``None``, the name of a format that fits, or a :class:`PerLeaf`.
+
+    The choice of a :class:`PerLeaf` for one leaf, ``at`` a path, must be ``None`` or a name.
+    """
     fitting = [name for name, form in FORMATS.items() if form.signed or not signed]
-    if storage is None or isinstance(storage, PerLeaf) or (isinstance(storage, str) and storage in fitting):
+    if storage is None or (isinstance(storage, str) and storage in fitting):
         return
-    name = f"{'momentum_' * signed}storage{at}"
-    raise ValueError(f"{name} must be None, one of {', '.join(fitting)}, or a storage.PerLeaf, got {name}={storage!r}.")
+    if isinstance(storage, PerLeaf) and not at:
+        return
+    name, more = f"{'momentum_' * signed}storage{at}", "" if at else ", or a storage.PerLeaf"
+    raise ValueError(f"{name} must be None or one of {', '.join(fitting)}{more}, got {name}={storage!r}.")
 
 
 def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:

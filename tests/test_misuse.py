@@ -225,28 +225,28 @@ TOGETHER = {
     "an unknown storage": (
         partial(rmsprop, 0.1, storage="int4"),
         ValueError,
-        "storage must be None, one of float32, bfloat16, uint8, or a storage.PerLeaf, got storage='int4'",
+        "storage must be None or one of float32, bfloat16, uint8, or a storage.PerLeaf, got storage='int4'",
     ),
     "no storage": (
         partial(rmsprop, 0.1, storage={}),
         ValueError,
-        "storage must be None, one of .*={}",
+        "storage must be None or one of .*={}",
     ),
     "a dtype for a storage": (partial(rmsprop, 0.1, storage=jnp.bfloat16), ValueError, "got storage=<class .*bfloat16"),
     "a momentum in 8 bits": (
         partial(rmsprop, 0.1, momentum=0.9, momentum_storage="uint8"),
         ValueError,
-        "momentum_storage must be None, one of float32, bfloat16, .* got momentum_storage='uint8'",
+        "momentum_storage must be None or one of float32, bfloat16, .* got momentum_storage='uint8'",
     ),
     "an unsigned storage chosen for momentum": (
         lambda: rmsprop(0.1, momentum=0.9, momentum_storage=EIGHT_BITS).init(PARAMS),
         ValueError,
-        r"momentum_storage of \['b'\] must be None, one of float32, bfloat16, ",
+        r"momentum_storage of \['b'\] must be None or one of float32, bfloat16, ",
     ),
     "an unsigned storage chosen for a dialect's momentum": (
         lambda: with_storage(dialects.pytorch(momentum=0.9), momentum_storage=EIGHT_BITS).init(PARAMS),
         ValueError,
-        r"momentum_storage of \['b'\] must be None, one of float32, bfloat16, ",
+        r"momentum_storage of \['b'\] must be None or one of float32, bfloat16, ",
     ),
     "another unknown storage": (partial(with_storage, rmsprop(0.1), "int4"), ValueError, "got storage='int4'"),
     "another momentum in 8 bits": (
@@ -257,7 +257,7 @@ TOGETHER = {
     "a choice that is no format": (
         lambda: rmsprop(0.1, storage=storage.PerLeaf(lambda path, leaf: 8)).init(PARAMS),
         ValueError,
-        r"storage of \['b'\] must be None, one of .* got storage of \['b'\]=8",
+        r"storage of \['b'\] must be None or one of .* got storage of \['b'\]=8",
     ),
     "a complex momentum in bfloat16": (
         lambda: rmsprop(0.1, momentum=0.9, momentum_storage="bfloat16").init({"z": jnp.ones(2, "complex64")}),
@@ -277,7 +277,7 @@ TOGETHER = {
     "the arguments of with_storage in the wrong order": (
         lambda: with_storage("uint8", rmsprop(0.1)),
         ValueError,
-        "storage must be None, one of .* got storage=Gradient",
+        "storage must be None or one of .* got storage=Gradient",
     ),
 }
 OF_ANOTHER_FRAMEWORK = {
@@ -572,7 +572,7 @@ OURS = (TypeError, ValueError, FileExistsError, ImportError)
 # A wrong call → what its error says.
 WRITTEN = {
     "rmsprop(0.1, storage=storage.PerLeaf)": "or a storage.PerLeaf, got storage=<class",
-    'with_storage(TX, ("uint8",))': r"must be None, one of .*, got storage=\('uint8',\)",
+    'with_storage(TX, ("uint8",))': r"must be None or one of .*, got storage=\('uint8',\)",
     'update(with_remainder(TX), SHORT, grads={"w": jnp.ones(3, "bfloat16")})': (
         r"and parameter, got \(3,\) for \(2,\): call update with"
     ),
@@ -927,7 +927,10 @@ WRITTEN = {
     'rmsprop(0.1, storage=storage.PerLeaf("uint8")).init(PARAMS)': r"the path and the leaf, got 'uint8' \('str' object",
     'rmsprop(0.1, storage=storage.PerLeaf(lambda path: "uint8")).init(PARAMS)': "the path and the leaf, got <function",
     'rmsprop(0.1, storage=storage.PerLeaf(lambda path, leaf: ["uint8"])).init(PARAMS)': (
-        r"or a storage.PerLeaf, got storage of \['b'\]=\['uint8'\]."
+        r"None or one of float32, bfloat16, uint8, got storage of \['b'\]=\['uint8'\]."
+    ),
+    "rmsprop(0.1, storage=storage.PerLeaf(lambda path, leaf: EIGHT_BITS)).init(PARAMS)": (
+        r"None or one of float32, bfloat16, uint8, got storage of \['b'\]=PerLeaf"
     ),
     "float32_updates(TX).init(1.0)": "must be arrays, got 1.0: jnp.asarray makes one of a number.",
     'with_remainder(TX).init({"w": "ones"})': "must be arrays, got 'ones': jnp.asarray makes one of a number.",
