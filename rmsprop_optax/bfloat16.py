@@ -93,7 +93,7 @@ def with_remainder(tx: optax.GradientTransformation) -> optax.GradientTransforma
     Parameters of other dtypes are trained without a remainder.
 
     Args:
-      tx: any optimizer; ``init`` and ``update`` pass it bfloat16 gradients and parameters in float32.
+      tx: any optimizer; ``init`` and ``update`` pass it float32 in place of bfloat16 gradients and parameters.
 
     Returns:
       The transformation, with a :class:`RemainderState`.
