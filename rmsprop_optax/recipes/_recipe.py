@@ -86,6 +86,7 @@ def _complete(row: Recipe) -> None:
         value += ", ``batch_rule`` is unknown or makes a decay negative"
     if parameters["learning_rate"].default is None:
         needed, *_ = served = [f"``{name}``" for name in parameters if name in _MEANINGS and name != "mean_of"]
+        served = [name + ' (unless ``batch_rule`` is "square root")' * (name == "``batch_size``") for name in served]
         args["learning_rate"] += f" It replaces the source's schedule: then leave out {' and '.join(served)}."
         value += ", or a number for the source's schedule comes with a ``learning_rate``"
         others = f"TypeError: there is neither {needed} nor a ``learning_rate``"
