@@ -98,6 +98,11 @@ def read(
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError(f"{path} must be a file, got a folder or a device.")
         if Path(path).suffix in (".keras", ".h5"):
+            if initial_scale is not None:
+                raise ValueError(
+                    f"initial_scale must be None for a file of Keras, got {initial_scale} (--initial-scale): drop it, "
+                    "because Keras keeps the mean square of each variable that it trains."
+                )
             return _read_keras(path, names, convert, optimizer, config or {}, learning_rate)
         if config:
             raise ValueError(
