@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import runpy
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from rmsprop_optax import dialects, interop, storage
 from rmsprop_optax.cli import main
+from rmsprop_optax.cli._parser import function_of
 from rmsprop_optax.interop import convert as conversion
 
 GROUP = {
@@ -122,6 +124,14 @@ def test_in_fewer_bytes(checkpoint):
     assert nu.dtype == jnp.uint8
     exact = arrays()["optimizer.state.2.square_avg"].T
     np.testing.assert_allclose(storage.decoded(nu), exact, rtol=1 / 8)
+
+
+@pytest.mark.parametrize("folder", ["first", "second"])
+def test_a_module_is_found_in_the_current_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"layout_of_the_{folder}.py").write_text(LAYOUT)
+    assert callable(function_of("--layout", f"layout_of_the_{folder}:to_flax"))
 
 
 def test_a_frozen_layer_starts_from_the_scale_that_is_passed(checkpoint, capsys):

@@ -70,7 +70,7 @@ def usage_errors(*kinds: type[Exception], about: str = "") -> Iterator[None]:
 def function_of(option: str, words: str) -> Callable[..., Any]:
     """The function that ``file.py:function`` or ``module:function`` names, the value of ``option``."""
     place, _, name = words.rpartition(":")
-    sys.path.append(str(Path(place).parent))  # for what the file imports, and modules in the current folder
+    sys.path.append(str(Path(place).absolute().parent))  # for what the file imports, and modules in the current folder
     try:
         found = runpy.run_path(place) if place.endswith(".py") else vars(importlib.import_module(place))
     except Exception as error:  # of the user's code
