@@ -24,7 +24,7 @@ def names(pattern: str = "*") -> list[str]:
 
     Example:
       >>> names("tf*")
-      ['tf1', 'tf_keras_legacy', 'tf', 'tf.train', 'tf.compat.v1', 'tf.keras', 'tf.keras.legacy', 'tfjs']
+      ['tf1', 'tf_keras_legacy', 'tf', 'tf.train', 'tf.compat.v1', 'tf.keras', 'tf.keras.legacy', 'tfjs', 'tff']
     """
     if not isinstance(pattern, str):
         raise TypeError(f"pattern must be a text with wildcards, got {pattern!r}: names('tf*').")
