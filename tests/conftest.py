@@ -1,13 +1,7 @@
 """Eight CPU devices, strict dtype promotion; warnings are errors through pyproject.toml."""
 
 import os
-import sys
 
-# XLA's older code generator for CPUs takes two thirds of the time to compile. `--slow` has the one that users have, and
-# so has the XLA of jax 0.12, which ignores this name.
-if "--slow" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
-    flag = " --xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + flag
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("KERAS_BACKEND", "jax")
