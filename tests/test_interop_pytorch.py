@@ -18,6 +18,7 @@ import pytest
 
 from rmsprop_optax import dialects, interop
 from rmsprop_optax.interop import Slots, bitsandbytes, layers, layout, pytorch
+from rmsprop_optax.interop._pytorch_rows import _backward
 
 GOLDEN = Path(__file__).with_name("golden")
 sys.path.append(str(GOLDEN))
@@ -171,6 +172,13 @@ def in_groups(parameters, named):
         {"params": pick(others), "lr": 2.0**-8, "alpha": 0.875},
     ]
     return torch.optim.RMSprop(groups, lr=2.0**-7), [name for name, _ in weights + others]
+
+
+@pytest.mark.parametrize("moved", [np.asarray, np.copy], ids=["views", "copies"])
+def test_a_masked_leaf_has_no_array(moved):
+    tree = {"w": np.ones((3, 2), np.float32), "b": optax.MaskedNode()}
+    found = _backward(tree, {"w": (2, 3), "b": (3,)}, lambda p: {"w": moved(p["w"].T), "b": moved(p["b"])})
+    assert {name: array.tolist() for name, array in found.items()} == {"w": [[1, 1, 1], [1, 1, 1]]}
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["by order", "by param_names"])

@@ -227,7 +227,7 @@ def _backward(tree: Tree, shapes: layout.Shapes, convert: layout.Convert) -> dic
     if not has_masked(tree):
         return layout.backward(tree, shapes, convert)
     blank = convert({name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()})
-    masks = jax.tree.map(lambda b, x: np.broadcast_to(is_masked(x), b.shape), blank, tree)
+    masks = jax.tree.map(lambda b, x: np.broadcast_to(np.int8(is_masked(x)), b.shape), blank, tree)
     left_out = layout.backward(masks, shapes, convert)
     arrays = layout.backward(jax.tree.map(lambda b, x: b if is_masked(x) else x, blank, tree), shapes, convert)
     torn = [name for name, mask in left_out.items() if mask.any() and not mask.all()]
