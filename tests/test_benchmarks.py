@@ -77,6 +77,7 @@ ABOVE = {
     ("transformer", "bfloat16", "v5e:4x4", False): 0.17,  # XLA fetches one matrix of the forward pass twice
     ("transformer", "bfloat16", "v4:2x2x4", False): 0.17,  # so it does here
     ("transformer", "bfloat16", "v5p:2x2x4", True): 0.15,  # another layout of the table of positions, and its copy
+    ("transformer", "bfloat16", "v5p:1x1x1", False): 0.02,  # prefetches two of softmax's arrays of 16 KiB, not three
     (
         "conv",
         "float32",
@@ -87,11 +88,10 @@ ABOVE = {
 
 
 def test_the_table_of_whole_steps_is_written():
-    cases = {(model, dtype, topology) for model, dtype, topology in whole_step.cases() if "v5e" in topology}
-    expected = {(*case, zero) for case in cases for zero in (False, True)[: 1 + (":1x1" not in case[2])]}
-    assert expected <= {*MOVED}
-    for *_, zero in expected:
-        assert {*whole_step.OPTIMIZERS[zero:]} == {*MOVED[(*_, zero)]}
+    expected = {(*case, zero) for case in whole_step.cases() for zero in (False, True)[: 1 + (":1x1" not in case[2])]}
+    assert expected == {*MOVED}
+    for place in expected:
+        assert {*whole_step.OPTIMIZERS[place[-1] :]} == {*MOVED[place]}
     assert WHOLE["rows"] == sorted(WHOLE["rows"], key=whole_step.order)
     told = ", ".join(f"{name} {value}" for name, value in WHOLE["about"].items())
     text = whole_step.PATH.with_suffix(".md").read_text()

@@ -56,7 +56,7 @@ def conv(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32") -> Training
 
 
 def transformer(tx: Any, mesh: Mesh | AbstractMesh, dtype: str = "float32") -> Training:
-    """A block of :mod:`rmsprop_optax.demo.scale`, width 512, 3.2 million parameters; 16 sequences of 32 tokens."""
+    """A transformer block of demo/scale.py, width 512, 3.2 million parameters; 16 sequences of 32 tokens."""
     graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(512, 8, 1, rngs=nnx.Rngs(0))), nnx.Param)
     params = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), state)
 

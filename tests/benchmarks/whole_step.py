@@ -6,14 +6,13 @@ Bytes a parameter that a compiled step reads from a chip's memory and writes the
 update, activations included. The models are in `rmsprop_optax/demo/steps.py`; `rmsprop-optax plan --step mlp --topology
 v5e-16` prints one of them. On 16 chips the batch is divided and the parameters are whole; ZeRO-1 divides the state. The
 states of optax have the parameters' dtype. Nothing was executed: these are programs of the TPUs' own compiler.
-Empty cells were not compiled yet.
 
-On one chip of v4 and v5e an optimizer moves its state, read and written, and nothing else. On 16 the summed gradient
-passes the memory too. The small models fit a chip's own memory, which keeps weights, gradients and copies between the
-passes, less of them on v5p than on the others; in `wide` they pass the large memory. ZeRO-1 gathers the new parameters
-and copies each before and after: that costs nothing where the chip's own memory holds them; in `wide`, and on v5p, it
-costs what the divided state saves. On v6e `mlp` in float32 moves more than twice SGD's bytes without ZeRO-1: XLA keeps
-the gradients in another layout, and copies parameters and state to that and back, optax's as ours.
+On one chip of v4 and v5e an optimizer moves its state, read and written, and nothing else. On 16 chips the summed
+gradient passes through the large memory as well. The small models fit in on-chip memory, which holds weights, gradients
+and copies between the passes; v5p keeps fewer of them there, and `wide` fits nowhere. ZeRO-1 gathers the new parameters
+and copies each before and after. These copies are free in on-chip memory; in `wide`, and on v5p, they cost as much as
+the divided state saves. On v6e without ZeRO-1 `mlp` in float32 moves more than twice SGD's bytes: XLA keeps the
+gradients in another layout and converts parameters and state to that layout and back, for optax and for this package.
 """
 
 import datetime
