@@ -484,10 +484,7 @@ def test_without_libtpu_it_says_what_is_missing(training, monkeypatch, capsys):
             "must be FILE:NAME, MODULE:NAME or one of mlp, wide, conv, transf",
         ),
         (["--step", "no_such.py:make", "--topology", "v5e:4x4"], r"--step no_such.py:make: "),
-        (
-            ["--step", "no_such:make", "--topology", "v5e:4x4"],
-            r"--step no_such:make: .*, got ModuleNotFoundError: No module named 'no_such'",
-        ),
+        (["--step", "no_such:make", "--topology", "v5e:4x4"], "--step no_such:make: No module named 'no_such'"),
         (["--step", "math:pi", "--topology", "v5e:4x4"], "--step math:pi: math has no function 'pi'"),
     ],
 )

@@ -70,13 +70,12 @@ def usage_errors(*kinds: type[Exception], about: str = "") -> Iterator[None]:
 def function_of(option: str, words: str) -> Callable[..., Any]:
     """The function that ``file.py:function`` or ``module:function`` names, the value of ``option``."""
     place, _, name = words.rpartition(":")
-    sys.path.append(str(Path(place).absolute().parent))  # for what the file imports, and modules in the current folder
-    try:
+    if not place:
+        raise UsageError(f"{option} must be file.py:function or module:function, got {words!r}")
+    # A file finds its neighbours, and a console script the modules in the current folder.
+    sys.path.insert(0, str(Path(place).absolute().parent))
+    with usage_errors(ImportError, OSError, SyntaxError, about=f"{option} {words}: "):
         found = runpy.run_path(place) if place.endswith(".py") else vars(importlib.import_module(place))
-    except Exception as error:  # of the user's code
-        raise UsageError(
-            f"{option} {words}: must be file.py:function or module:function, got {type(error).__name__}: {error}"
-        ) from error
     if not callable(found.get(name)):
         raise UsageError(f"{option} {words}: {place} has no function {name!r}")
     function: Callable[..., Any] = found[name]
