@@ -110,7 +110,10 @@ def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:
         if form is None:
             return x
         if jnp.iscomplexobj(x):
-            raise TypeError(f"{form} holds real numbers, got {x.dtype} for {key}: choose None in a storage.PerLeaf.")
+            raise TypeError(
+                f"{'momentum_' * signed}storage must be None for complex arrays, got {form!r} for {key} of {x.dtype}: "
+                "choose formats with a storage.PerLeaf."
+            )
         return nearest(x, jax.ShapeDtypeStruct(x.shape, jnp.dtype(form)))
 
     return jax.tree.map_with_path(leaf, tree)

@@ -262,7 +262,7 @@ TOGETHER = {
     "a complex momentum in bfloat16": (
         lambda: rmsprop(0.1, momentum=0.9, momentum_storage="bfloat16").init({"z": jnp.ones(2, "complex64")}),
         TypeError,
-        r"bfloat16 holds real numbers, got complex64 for \['z'\]: choose None",
+        r"momentum_storage must be None for complex arrays, got 'bfloat16' for \['z'\] of complex64: choose",
     ),
     "gains without a mean square": (
         lambda: with_storage(scale_by_gains()).init(one),

@@ -14,7 +14,6 @@ from rmsprop_optax.dialects._torch_like_tf import timm
 from rmsprop_optax.recipes._recipe import BatchRule, by_epoch, for_batch, rate, recipe, stairs, warm_up
 
 _EFFICIENTNET = "lr 0.016 per 256 images, decay 0.9, momentum 0.9, epsilon 0.001, ×0.97 every 2.4 epochs, L2 1e-5"
-_USUAL = {"decay": 0.9, "momentum": 0.9}
 
 
 @recipe("pytorch", "lr 0.00005, decay 0.99, epsilon 1e-8, the critic's weights clamped to ±0.01", clamp="clip")
@@ -119,9 +118,8 @@ def _efficientnet(
     learning_rate: ScalarOrSchedule | None,
     usual: int,
 ) -> optax.GradientTransformationExtraArgs:
-    peak = 0.016 * usual / 256
-    options = for_batch(batch_size, batch_rule, learning_rate, usual=usual, peak=peak, eps=1e-3, **_USUAL)
-    peak = options["peak"]
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=usual, **_source(0.016 * usual / 256, 1e-3))
+    peak = options["learning_rate"]
 
     def schedule(steps_per_epoch: float) -> optax.Schedule:
         return warm_up(0.0, peak, int(5 * steps_per_epoch), stairs(peak, 2.4 * steps_per_epoch, 0.97))
@@ -155,10 +153,10 @@ def mobilenet_v2(
       tensorflow/models: research/slim/nets/mobilenet/README.md (0ba83cf), research/slim/nets/mobilenet/mobilenet.py
       (02c04f4), research/slim/train_image_classifier.py (07ed366).
     """
-    options = for_batch(batch_size, batch_rule, learning_rate, usual=96, peak=0.045, eps=1.0, **_USUAL)
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=96, **_source(0.045, 1.0))
 
     def schedule(steps_per_epoch: float) -> optax.Schedule:
-        return stairs(options["peak"], int(2.5 * steps_per_epoch), 0.98)
+        return stairs(options["learning_rate"], int(2.5 * steps_per_epoch), 0.98)
 
     chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch)
     return _tf1(4e-5, weight_decay_mask, chosen, options)
@@ -222,8 +220,8 @@ def timm_efficientnet(
       huggingface/pytorch-image-models a6a5565: README.md, train.py, timm/optim/optim_factory.py,
       timm/scheduler/step_lr.py.
     """
-    options = for_batch(batch_size, batch_rule, learning_rate, usual=256, peak=0.016, eps=1e-3, **_USUAL)
-    peak = options["peak"]
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=256, **_source(0.016, 1e-3))
+    peak = options["learning_rate"]
 
     def schedule(steps_per_epoch: float, warmup_epochs: int = 3) -> optax.Schedule:
         # 36 / 2.4 is less than 15 in float32; 5 · 36 / 12 is not.
@@ -263,14 +261,19 @@ def inception_v3(
       tensorflow/tpu 0193ce5: models/experimental/inception/inception_v3.py; L2: tensorflow/tensorflow 1ea933c:
       tensorflow/contrib/slim/python/slim/nets/inception_v3.py.
     """
-    options = for_batch(batch_size, batch_rule, learning_rate, usual=1024, peak=0.66, eps=1.0, **_USUAL)
-    peak = options["peak"]
+    options = for_batch(batch_size, batch_rule, learning_rate, usual=1024, **_source(0.66, 1.0))
+    peak = options["learning_rate"]
 
     def schedule(steps_per_epoch: float) -> optax.Schedule:
         return stairs(peak, 3 * steps_per_epoch, 0.94, end_value=1e-4 * peak)
 
     chosen = rate(learning_rate, schedule, steps_per_epoch=steps_per_epoch)
     return _tf1(4e-5, weight_decay_mask, chosen, options)
+
+
+def _source(learning_rate: float, eps: float) -> dict[str, float]:
+    """The numbers of a source; decay and momentum are 0.9 in all of them."""
+    return {"learning_rate": learning_rate, "decay": 0.9, "eps": eps, "momentum": 0.9}
 
 
 def _tf1(

@@ -117,16 +117,16 @@ def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -
 
 
 def for_batch(
-    batch_size: float | None, rule: BatchRule, learning_rate: ScalarOrSchedule | None, *, usual: int, **options: float
+    batch_size: float | None, rule: BatchRule, own: ScalarOrSchedule | None, *, usual: int, **options: float
 ) -> dict[str, float]:
     """The source's options, converted to another batch size.
 
     Args:
       batch_size: the user's, at least 1.
       rule: the user's.
-      learning_rate: the user's; with the linear rule, ``batch_size`` must then be ``None``.
+      own: the user's learning rate; with the linear rule, ``batch_size`` must then be ``None``.
       usual: the source's batch size.
-      **options: the source's, with the epsilon under the root; ``peak`` is the learning rate.
+      **options: the source's, with the epsilon under the root.
 
     Raises:
       TypeError: ``batch_size`` is not a number.
@@ -138,12 +138,10 @@ def for_batch(
         return options
     size = _check("batch_size", batch_size)
     if rule == "linear":
-        if learning_rate is not None:
+        if own is not None:
             _refuse({"batch_size": size})
-        return options | {"peak": options["peak"] * (size / usual)}
-    peak = options.pop("peak")
-    found = scaling.to_batch_size(usual, size, eps_in_sqrt=True, learning_rate=peak, **options)
-    return found | {"peak": found.pop("learning_rate")}
+        return options | {"learning_rate": options["learning_rate"] * (size / usual)}
+    return scaling.to_batch_size(usual, size, eps_in_sqrt=True, **options)
 
 
 def rate(
