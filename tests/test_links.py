@@ -1,6 +1,7 @@
 """Links of papers against their equations in float64, and their papers' numbers."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,7 +11,7 @@ import optax
 import pytest
 from rows import long
 
-from rmsprop_optax import dialects, links, measure, rmsprop, scale_by_rms
+from rmsprop_optax import dialects, links, measure, rmsprop, scale_by_gains, scale_by_rms
 
 CHOOSING = Path(__file__).parent.parent / "notebooks" / "guide" / "choosing.md"
 PARAMS = {"a": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.array([2.0, -3.0])}
@@ -325,3 +326,31 @@ def test_effective_rates_are_measured_through_links_after_the_division():
     rates = measure.effective_rates(tx, state, PARAMS)
     nu = optax.tree.get(state, "nu")["b"]
     np.testing.assert_allclose(rates["b"], 0.1 / (np.sqrt(nu) + 1e-8), rtol=1e-5)
+
+
+MAGMA = partial(links.magma, rmsprop(0.1))
+# A link's own option → its constructor, a number on either side of the range, and the numbers at its ends.
+OWN = {
+    "increase": (scale_by_gains, (-1e-3, np.inf), (0.0, 1e6)),
+    "growth": (scale_by_gains, (0.999, np.inf), (1.0, 1e6)),
+    "shrink": (scale_by_gains, (-1e-3, 1.0), (0.0, 0.999)),
+    "minimum": (scale_by_gains, (-1e-3, np.inf), (0.0, 1.0)),
+    "maximum": (scale_by_gains, (-1e-3, np.inf), (1.0, 1e6)),
+    "skip": (links.skip_updates, (-1e-3, 1.0), (0.0, 0.999)),
+    "skip of magma": (MAGMA, (-1e-3, 1.0), (0.0, 0.999)),
+    "temperature": (MAGMA, (0.0, np.inf), (1e-30, 1e6)),
+    "smoothing": (MAGMA, (-1e-3, 1.0), (0.0, 0.999)),
+    "bound": (links.scale_by_previous_rms, (-1e-3, np.inf), (0.0, 1e6)),
+    "weight_decay": (links.decay_weights, (-1e-3, 1.0), (0.0, 0.999)),
+}
+
+
+@pytest.mark.parametrize("option", OWN)
+def test_the_range_of_a_links_own_option(option):
+    constructor, outside, ends = OWN[option]
+    name = option.partition(" ")[0]
+    for value in outside:
+        with pytest.raises(ValueError, match=rf"^{name} must be .*, got {name}={value}: "):
+            constructor(**{name: value})
+    for value in ends:
+        constructor(**{name: value})
