@@ -819,6 +819,8 @@ WRITTEN = {
     "pytorch.load(__file__)": "test_misuse.py (needs the package torch|must be a whole file of torch.save)",
     'convert.save(".", None)': "exists: choose another folder, or replace it with overwrite=True",
     'convert.read("run.keras", initial_scale=0)': "initial_scale must be None for a file of Keras, got 0 .*: drop it",
+    'convert.read("run.keras", dialect="pfrl")': "dialect must be None for a file of Keras, got 'pfrl' .*: drop it",
+    'convert.read("run.h5", model="ema")': r"model must be None for a file of Keras, got 'ema' \(--model\): drop it",
     'convert.restore("none", TX, PARAMS)': "none must be a whole checkpoint of rmsprop-optax convert, got",
     "layers.linear(W)": r"be a non-empty mapping from names to arrays, got array\(\[\[1., 1., 1., 1.\],",
     'layers.linear(layers.prefixed({"fc.weight": W}, "fc2"))': r"to arrays, got \{\}: pass prefixed\(arrays, layer\)",

@@ -98,11 +98,10 @@ def read(
         if os.path.exists(path) and not os.path.isfile(path):
             raise ValueError(f"{path} must be a file, got a folder or a device.")
         if Path(path).suffix in (".keras", ".h5"):
-            if initial_scale is not None:
-                raise ValueError(
-                    f"initial_scale must be None for a file of Keras, got {initial_scale} (--initial-scale): drop it, "
-                    "because Keras keeps the mean square of each variable that it trains."
-                )
+            for name, value in {"dialect": dialect, "model": model, "initial_scale": initial_scale}.items():
+                if value is not None:
+                    option = f"--{name.replace('_', '-')}"
+                    raise ValueError(f"{name} must be None for a file of Keras, got {value!r} ({option}): drop it.")
             return _read_keras(path, names, convert, optimizer, config or {}, learning_rate)
         if config:
             raise ValueError(
