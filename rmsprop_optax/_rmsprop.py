@@ -95,21 +95,23 @@ def rmsprop(
     rms = scale_by_rms(
         decay, eps, initial_scale, eps_in_sqrt, bias_correction, centered=centered, floor=floor, storage=storage
     )
-    rate, buffer = scale_by_rate(learning_rate), momentum_buffer(momentum, nesterov=nesterov, storage=momentum_storage)
+    buffer = momentum_buffer(momentum, nesterov=nesterov, storage=momentum_storage)
+    last = buffer is None or not lr_in_momentum
+    rate = scale_by_learning_rate(learning_rate, flip_sign=last)
     return _tree.chain(
         add_weight_decay(l2),
         rms,
-        *((rate, buffer) if lr_in_momentum else (buffer, rate)),
-        add_weight_decay(weight_decay, times=(learning_rate,), mask=weight_decay_mask),
-        optax.scale(-1.0),
+        *((buffer, rate) if last else (rate, buffer, optax.scale(-1.0))),
+        add_weight_decay(weight_decay, times=(-1.0, learning_rate), mask=weight_decay_mask),
     )
 
 
-def scale_by_rate(learning_rate: Any) -> optax.GradientTransformation:
-    """``optax.scale_by_learning_rate`` without the sign, and with a traced number under strict promotion."""
+def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> optax.GradientTransformation:
+    """``optax.scale_by_learning_rate`` that also takes a traced number under strict promotion."""
+    sign = -1 if flip_sign else 1
 
     def scaled(updates: Any, params: Any, rate: Any) -> Any:
         del params
-        return jax.tree.map(lambda u: _numbers.cast(rate, u.dtype) * u, updates)
+        return jax.tree.map(lambda u: sign * _numbers.cast(rate, u.dtype) * u, updates)
 
     return _tree.scheduled((learning_rate,), optax.ScaleByScheduleState, scaled)

@@ -58,17 +58,16 @@ def variance_of_old_mean(g: jax.Array, nu: jax.Array, mu: jax.Array, rate: Any) 
 
 
 def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Array:
-    """``max(sqrt(nu + inside) + outside, floor)``, where the floor is at least the root of the smallest normal number.
+    """``max(sqrt(nu + inside) + outside, floor)``, with the smallest normal number added under the root.
 
     A weight whose gradients were all 0 then keeps its value even without an epsilon, and no quotient overflows.
     """
-    lowest = float(jnp.finfo(nu.dtype).tiny) ** 0.5
-    if floor is not None:
-        lowest = jnp.maximum(cast(floor, nu.dtype), lowest)
-    d = jnp.sqrt(nu + cast(inside, nu.dtype)) + cast(outside, nu.dtype)
-    # XLA:CPU does not vectorise jnp.maximum. Without a comparison it replaces the quotient by a product with rsqrt,
-    # whose last bits depend on the position in a vector, and so on the sharding.
-    return jnp.where(d < lowest, lowest, d)
+    tiny = float(jnp.finfo(nu.dtype).tiny)
+    d = jnp.sqrt(nu + (cast(inside, nu.dtype) + tiny)) + cast(outside, nu.dtype)
+    if floor is None:
+        return d
+    lowest = cast(floor, nu.dtype)
+    return jnp.where(d < lowest, lowest, d)  # XLA:CPU does not vectorise jnp.maximum
 
 
 def sides(eps: Any, eps_in_sqrt: bool | None) -> tuple[Any, Any]:
@@ -206,7 +205,7 @@ def scale_by_rms(
                 nu, mu = moments(x, nu, mu, rate)
             else:
                 nu = mean_square(x, nu, rate)
-            u = _divide(x, denominator(nu, inside, outside, floor)) + 0 * g.astype(x.dtype)  # infinite shows as NaN
+            u = _divide(x, denominator(nu, inside, outside, floor)) + (g - g).astype(x.dtype)  # infinite shows as NaN
             return u, *_formats.encode((nu, mu), stored, x, count)
 
         updates, nu, mu = _tree.lift(one, updates, state.nu, state.mu)

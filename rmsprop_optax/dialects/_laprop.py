@@ -9,7 +9,7 @@ import optax
 from rmsprop_optax import _numbers
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
-from rmsprop_optax._rmsprop import scale_by_rate
+from rmsprop_optax._rmsprop import scale_by_learning_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Mask, Number, ScalarOrSchedule
@@ -62,8 +62,7 @@ def dreamerv3(
         clip(agc, lambda share: to_share_of_parameters(share, parameter_norm_min)),
         scale_by_rms(beta2, eps, eps_in_sqrt=False, bias_correction=True),
         *_averaged(beta1),
-        scale_by_rate(lr),
-        optax.scale(-1.0),
+        scale_by_learning_rate(lr),
     )
 
 
@@ -111,8 +110,7 @@ def levanter(
         scale_by_rms(beta2, eps, eps_in_sqrt=False, bias_correction=True),
         *_averaged(beta1),
         add_weight_decay(weight_decay, mask=weight_decay_mask),
-        scale_by_rate(learning_rate),
-        optax.scale(-1.0),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -126,7 +124,7 @@ def _averaged(beta: Any) -> tuple[optax.GradientTransformation | None, ...]:
         fraction: jax.Array = (1 - b) / -jnp.expm1((count.astype(b.dtype) + 1) * jnp.log(b))
         return fraction
 
-    return momentum_buffer(beta), scale_by_rate(rate)
+    return momentum_buffer(beta), scale_by_learning_rate(rate, flip_sign=False)
 
 
 @dialect(
@@ -164,8 +162,7 @@ def sparsecore(
     return chain(
         scale_by_rms(b2, eps, bias_correction=True),
         _damped_buffer(b1),
-        scale_by_rate(learning_rate),
-        optax.scale(-1.0),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -174,7 +171,7 @@ def _damped_buffer(momentum: Any) -> optax.GradientTransformation | None:
     buffer = momentum_buffer(momentum)
     if buffer is None:
         return None
-    damped = scale_by_rate((1 - momentum * momentum) ** 0.5)
+    damped = scale_by_learning_rate((1 - momentum * momentum) ** 0.5, flip_sign=False)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         updates, _ = damped.update(updates, optax.EmptyState())

@@ -7,7 +7,7 @@ import optax
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
 from rmsprop_optax._numbers import needs
-from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
+from rmsprop_optax._rmsprop import rmsprop, scale_by_learning_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule
@@ -102,7 +102,7 @@ def mxnet(
             gradients,
             scale_by_rms(_or(gamma1, 0.95), eps=1e-4 if under else 1e-8, eps_in_sqrt=under, centered=True),
             weights,
-            scale_by_rate(_or(learning_rate, 0.01)),
+            scale_by_learning_rate(_or(learning_rate, 0.01), flip_sign=False),
             momentum_buffer(gamma2),
             optax.scale(-1.0),
         )

@@ -8,7 +8,7 @@ import optax
 
 from rmsprop_optax import _numbers
 from rmsprop_optax._decay import add_weight_decay
-from rmsprop_optax._rmsprop import scale_by_rate
+from rmsprop_optax._rmsprop import scale_by_learning_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule
@@ -59,8 +59,7 @@ def brainjs(
     rms = scale_by_rms(decayRate, smoothEps)
     return chain(
         clip(clipval, lambda bound: _numerators_within(bound, rms)) or rms,
-        scale_by_rate(learningRate),
-        optax.scale(-1.0),
+        scale_by_learning_rate(learningRate),
         add_weight_decay(regc, times=(-1.0,), name="regc"),
     )
 

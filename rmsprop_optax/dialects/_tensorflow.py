@@ -8,7 +8,7 @@ import optax
 
 from rmsprop_optax import _numbers
 from rmsprop_optax._momentum import momentum_buffer
-from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
+from rmsprop_optax._rmsprop import rmsprop, scale_by_learning_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule
@@ -105,7 +105,7 @@ def tensorflowjs(
         return rmsprop(learningRate, decay, eps=epsilon, momentum=momentum)
     return chain(
         _subtracting(epsilon, scale_by_rms(decay, centered=True, eps=0.0)),
-        scale_by_rate(learningRate),
+        scale_by_learning_rate(learningRate, flip_sign=False),
         momentum_buffer(momentum),
         optax.scale(-1.0),
     )

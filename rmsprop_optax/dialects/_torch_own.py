@@ -9,7 +9,7 @@ import optax
 from rmsprop_optax import _numbers
 from rmsprop_optax._decay import add_weight_decay
 from rmsprop_optax._momentum import momentum_buffer
-from rmsprop_optax._rmsprop import rmsprop, scale_by_rate
+from rmsprop_optax._rmsprop import rmsprop, scale_by_learning_rate
 from rmsprop_optax._scale import scale_by_rms
 from rmsprop_optax._tree import chain
 from rmsprop_optax._types import Number, ScalarOrSchedule
@@ -58,9 +58,8 @@ def fastai(
     return chain(
         add_weight_decay(coupled),
         _divided_momentum(mom, sqr_mom, eps),
-        scale_by_rate(lr),
-        add_weight_decay(decoupled, times=(lr,)),
-        optax.scale(-1.0),
+        scale_by_learning_rate(lr),
+        add_weight_decay(decoupled, times=(-1.0, lr)),
     )
 
 
@@ -149,9 +148,8 @@ def pyro(eta: ScalarOrSchedule = 1.0, delta: Number = 1e-16, t: Number = 0.1) ->
 
     return chain(
         _from_first_square(decay, scale_by_rms(decay, eps=1.0, eps_in_sqrt=False)),
-        scale_by_rate(falling),
-        scale_by_rate(eta),
-        optax.scale(-1.0),
+        scale_by_learning_rate(falling, flip_sign=False),
+        scale_by_learning_rate(eta),
     )
 
 
