@@ -61,7 +61,7 @@ def _is_mapping(x: Any) -> bool:
 def _typed(x: Any, kinds: tuple[Any, ...]) -> Any:
     if not _is_mapping(x):
         return x
-    fields = {key: value if key in _OF_PARAMETERS else _typed(value, kinds) for key, value in x.items()}
+    fields = {key: _masked(value) if key in _OF_PARAMETERS else typed(value, *kinds) for key, value in x.items()}
     for kind in kinds:
         if fields.keys() <= {*kind._fields} <= {*fields, *_OPTIONAL}:
             return kind(**{name: fields[name] if name in fields else _OPTIONAL[name] for name in kind._fields})
@@ -69,3 +69,10 @@ def _typed(x: Any, kinds: tuple[Any, ...]) -> Any:
         return fields
     links = {int(key): value for key, value in fields.items()}  # of a chain; links without arrays are left out
     return tuple(links.get(i, optax.EmptyState()) for i in range(max(links, default=-1) + 1))
+
+
+def _masked(tree: Tree) -> Tree:
+    """The tree of a state's field with its masks, for which Orbax restores ``None``."""
+    if tree is None:
+        return None
+    return jax.tree.map(lambda x: optax.MaskedNode() if x is None else x, tree, is_leaf=lambda x: x is None)

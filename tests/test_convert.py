@@ -238,6 +238,17 @@ def test_groups_are_restored_as_printed(checkpoint, capsys):
     )
 
 
+def test_groups_are_restored_for_one_optimizer(checkpoint):
+    """The state of a partition comes without types, and with ``None`` where a group leaves a parameter to another."""
+    with_groups(checkpoint)
+    assert convert(checkpoint) == 0
+    found = conversion.restore(checkpoint / "out", dialects.pytorch(0.01, momentum=0.9, centered=True))
+    slots, run = interop.read(found.opt_state), arrays()
+    for slot, name in ((slots.mean_square, "square_avg"), (slots.momentum, "momentum_buffer")):
+        np.testing.assert_array_equal(slot["conv"]["bias"], run[f"optimizer.state.1.{name}"])
+        np.testing.assert_array_equal(slot["fc"]["kernel"], run[f"optimizer.state.2.{name}"].T)
+
+
 GOLDEN = Path(__file__).parent / "golden"
 SCHEDULES = {
     "step": "import optax\nrate = optax.exponential_decay(0.01, 30, 0.5, staircase=True)",
