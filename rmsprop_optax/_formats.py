@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmsprop_optax import _numbers
-from rmsprop_optax._types import PerLeaf, Storage, Tree
+from rmsprop_optax._types import Storage, Tree
 
 _HALF = np.uint32(1 << 31)  # in place of 32 random bits: rounds to nearest
 
@@ -73,50 +73,30 @@ FORMATS: dict[str, Format] = {
 """The names that an argument called ``storage`` takes → :class:`Format`."""
 
 
-def check(storage: Storage, *, signed: bool = False, at: str = "") -> None:
-    """Raise ``ValueError`` unless ``storage`` is ``None``, the name of a format that fits, or a :class:`PerLeaf`.
-
-    The choice of a :class:`PerLeaf` for one leaf, ``at`` a path, must be ``None`` or a name.
-    """
+def check(storage: Storage, *, signed: bool = False) -> None:
+    """Raise ``ValueError`` unless ``storage`` is ``None`` or the name of a format that fits."""
     fitting = [name for name, form in FORMATS.items() if form.signed or not signed]
-    if storage is None or (isinstance(storage, str) and storage in fitting):
-        return
-    if isinstance(storage, PerLeaf) and not at:
-        return
-    name, more = f"{'momentum_' * signed}storage{at}", "" if at else ", or a storage.PerLeaf"
-    raise ValueError(f"{name} must be None or one of {', '.join(fitting)}{more}, got {name}={storage!r}.")
+    if storage is not None and not (isinstance(storage, str) and storage in fitting):
+        name = "momentum_storage" if signed else "storage"
+        raise ValueError(f"{name} must be None or one of {', '.join(fitting)}, got {name}={storage!r}.")
 
 
-def coded(tree: Tree, storage: Storage, *, signed: bool = False) -> Tree:
-    """A tree of arrays in the formats that ``storage`` chooses, rounded to nearest.
+def coded(tree: Tree, storage: Storage) -> Tree:
+    """A tree of arrays in the format ``storage``, rounded to nearest; as it is for ``None``.
 
     Raises:
-      ValueError: ``storage`` chooses no format.
-      TypeError: ``storage`` has no function of a path and a leaf, or chooses a format for a complex array.
+      TypeError: an array is complex, a momentum buffer of complex parameters.
     """
 
     def leaf(path: Any, x: jax.Array) -> jax.Array:
-        key = jax.tree_util.keystr(path)
-        form: Any = storage
-        if isinstance(storage, PerLeaf):
-            try:
-                form = storage.choose(key, x)
-            except TypeError as error:
-                raise TypeError(
-                    f"storage.PerLeaf must hold a function of the path and the leaf, got {storage.choose!r} ({error}): "
-                    "storage.PerLeaf(lambda path, leaf: 'uint8')."
-                ) from error
-            check(form, signed=signed, at=f" of {key}")
-        if form is None:
-            return x
         if jnp.iscomplexobj(x):
             raise TypeError(
-                f"{'momentum_' * signed}storage must be None for complex arrays, got {form!r} for {key} of {x.dtype}: "
-                "choose formats with a storage.PerLeaf."
+                f"momentum_storage must be None for complex arrays, got {storage!r} for {jax.tree_util.keystr(path)} "
+                f"of {x.dtype}: give complex parameters an optimizer without it, with optax.partition."
             )
-        return nearest(x, jax.ShapeDtypeStruct(x.shape, jnp.dtype(form)))
+        return nearest(x, jax.ShapeDtypeStruct(x.shape, jnp.dtype(storage)))
 
-    return jax.tree.map_with_path(leaf, tree)
+    return tree if storage is None else jax.tree.map_with_path(leaf, tree)
 
 
 def format_of(stored: Any) -> Format:

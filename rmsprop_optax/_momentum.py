@@ -35,7 +35,7 @@ def momentum_buffer(
         return None
 
     def init(params: optax.Params) -> MomentumState:
-        return MomentumState(jnp.zeros([], jnp.int32), _formats.coded(_tree.full(params, 0.0), storage, signed=True))
+        return MomentumState(jnp.zeros([], jnp.int32), _formats.coded(_tree.full(params, 0.0), storage))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params

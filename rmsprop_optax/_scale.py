@@ -150,8 +150,8 @@ def scale_by_rms(
         divided by epsilon alone.
       centered: divide by the standard deviation instead.
       floor: the least denominator, at least 0, in units of the gradient; ``None`` is off.
-      storage: how ``nu`` is kept: ``None`` in the precision of the maths, a name of
-        :data:`rmsprop_optax.storage.FORMATS`, or a :class:`rmsprop_optax.storage.PerLeaf`. ``mu`` stays in float32.
+      storage: how ``nu`` is kept: ``None`` in the precision of the maths, or a name of
+        :data:`rmsprop_optax.storage.FORMATS`. ``mu`` stays in float32.
 
     Returns:
       A transformation with a :class:`ScaleByRmsState`. Every number may be a ``jax.Array``, traced or not. Integers,

@@ -1,7 +1,7 @@
 """The types that annotations share."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import jax
 import optax
@@ -20,23 +20,8 @@ else:
 FormatName: TypeAlias = Literal["float32", "bfloat16", "uint8"]
 """A name of :data:`rmsprop_optax.storage.FORMATS`."""
 
-
-class PerLeaf(NamedTuple):
-    """A choice of formats, leaf by leaf.
-
-    ``PerLeaf(lambda path, leaf: "uint8" if leaf.size >= 4096 else None)`` keeps small arrays in full precision. A plain
-    function would be a schedule to ``optax.inject_hyperparams``.
-
-    Attributes:
-      choose: a function of the path, as ``jax.tree_util.keystr`` writes it, and the leaf. It returns a name of
-        :data:`rmsprop_optax.storage.FORMATS`, or ``None``.
-    """
-
-    choose: Callable[[str, Any], FormatName | None]
-
-
-Storage: TypeAlias = FormatName | PerLeaf | None
-"""One format for all leaves, or a choice for each."""
+Storage: TypeAlias = FormatName | None
+"""The format of a state; ``None`` is the dtype of the maths."""
 
 Mask: TypeAlias = Mapping[Any, Any] | list[Any] | tuple[Any, ...] | Callable[[Any], Any] | None
 """A tree of bools that is a prefix of the parameters (not one bool), or a function that returns one."""

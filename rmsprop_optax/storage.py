@@ -33,10 +33,11 @@ from rmsprop_optax import _formats
 from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._formats import FORMATS, Format, decoded
 from rmsprop_optax._momentum import MomentumState
+from rmsprop_optax._paths import nodes
 from rmsprop_optax._scale import ScaleByRmsState
-from rmsprop_optax._types import PerLeaf, Storage
+from rmsprop_optax._types import Storage
 
-__all__ = ["FORMATS", "Format", "PerLeaf", "decoded", "with_storage"]
+__all__ = ["FORMATS", "Format", "decoded", "with_storage"]
 
 
 def with_storage(
@@ -49,7 +50,7 @@ def with_storage(
 
     Args:
       tx: the optimizer.
-      storage: of the mean squares: ``None``, a name of :data:`FORMATS`, or a :class:`PerLeaf`.
+      storage: of the mean squares: ``None``, or a name of :data:`FORMATS`.
       momentum_storage: of the momentum buffer; a format that holds negative numbers.
 
     Returns:
@@ -71,20 +72,17 @@ def with_storage(
     _formats.check(momentum_storage, signed=True)
     tx = optimizer(tx)
 
-    def is_ours(x: Any) -> bool:
-        return isinstance(x, ScaleByRmsState | MomentumState)
-
     def convert(state: Any) -> Any:
         if isinstance(state, ScaleByRmsState):
             return state._replace(nu=_formats.coded(state.nu, storage))
         if isinstance(state, MomentumState):
-            return state._replace(trace=_formats.coded(state.trace, momentum_storage, signed=True))
+            return state._replace(trace=_formats.coded(state.trace, momentum_storage))
         return state
 
     def init(params: optax.Params) -> optax.OptState:
         state = tx.init(params)
-        if not any(isinstance(x, ScaleByRmsState) for x in jax.tree.leaves(state, is_leaf=is_ours)):
+        if not nodes(state, ScaleByRmsState):
             raise ValueError("the optimizer must hold a mean square of this package, got one without any.")
-        return jax.tree.map(convert, state, is_leaf=is_ours)
+        return jax.tree.map(convert, state, is_leaf=lambda x: isinstance(x, ScaleByRmsState | MomentumState))
 
     return optax.GradientTransformationExtraArgs(init, tx.update)

@@ -11,7 +11,7 @@ import optax
 from flax import serialization
 from rows import CORE, OPTIONS, PLAIN, STORED
 
-from rmsprop_optax import float32_updates, rmsprop, storage, with_remainder
+from rmsprop_optax import float32_updates, rmsprop, with_remainder
 
 STEPS = 8
 ROWS = {row.name: row for row in (*PLAIN, *CORE, *OPTIONS, *STORED)}
@@ -91,13 +91,16 @@ class Setup:
         """For one case."""
         if self.row:
             return WRAPPERS[self.wrapper](ROWS[self.row]())
-        options = self.options | numbers
-        form = options.get("momentum_storage")
-        if form:
-            options["momentum_storage"] = storage.PerLeaf(lambda path, b: None if jnp.iscomplexobj(b) else form)
+        options, make = self.options | numbers, rmsprop
         if self.wrapper == "inject_hyperparams":
-            return optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(**options)
-        return WRAPPERS[self.wrapper](rmsprop(**options))
+            make = optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)
+        tx = make(**options)
+        if options.get("momentum_storage"):  # which is for real buffers
+            parts = {"real": tx, "complex": make(**options | {"momentum_storage": None})}
+            tx = optax.partition(
+                parts, lambda tree: jax.tree.map(lambda x: "complex" if jnp.iscomplexobj(x) else "real", tree)
+            )
+        return WRAPPERS[self.wrapper](tx)
 
     def modes(self) -> contextlib.ExitStack:
         """The configuration of jax that it runs under."""

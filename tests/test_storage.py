@@ -15,7 +15,8 @@ from jax.sharding import PartitionSpec as P
 from rows import NEIGHBOURS, SHORT, Asked
 from streams import STEPS, compare, runner, summary
 
-from rmsprop_optax import _formats, dialects, rmsprop, scale_by_rms, storage, with_storage
+from rmsprop_optax import _formats, dialects, interop, rmsprop, scale_by_rms, storage, with_storage
+from rmsprop_optax._paths import named
 from rmsprop_optax._types import FormatName
 
 SIGNED = [name for name in SHORT if storage.FORMATS[name].signed]
@@ -359,14 +360,56 @@ def test_another_order_of_summation_hardly_changes_the_noise(name):
     assert int((one != other).sum()) <= 10
 
 
-def test_a_choice_for_each_leaf():
-    params = {"embedding": jnp.zeros((8, 4)), "norm": {"scale": jnp.zeros(4)}}
-    choice = storage.PerLeaf(lambda path, leaf: "float32" if "norm" in path or leaf.size < 32 else "uint8")
-    for tx in (rmsprop(0.1, storage=choice), with_storage(dialects.keras(), choice)):
-        nu = optax.tree.get(tx.init(params), "nu")
-        assert jax.tree.map(lambda x: str(x.dtype), nu) == {"embedding": "uint8", "norm": {"scale": "float32"}}
-    wrapped = optax.inject_hyperparams(rmsprop, hyperparam_dtype=jnp.float32)(0.1, storage=choice)
-    assert optax.tree.get(wrapped.init(params), "nu")["embedding"].dtype == jnp.uint8
+MAKERS = {
+    "rmsprop": lambda **formats: rmsprop(0.1, momentum=0.9, **formats),
+    "dialect": lambda storage=None, **formats: with_storage(dialects.pytorch(0.1, momentum=0.9), storage, **formats),
+    "injected": lambda **formats: optax.inject_hyperparams(rmsprop)(0.1, momentum=0.9, **formats),
+}
+
+
+def by_size(params):
+    return jax.tree.map(lambda p: "short" if p.size >= 32 else "full", params)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_partition_keeps_some_leaves_in_another_format(make):
+    """Leaf by leaf its numbers are those of the optimizer with that format; a training moves there and back."""
+    rng = np.random.default_rng(0)
+    zeros = {"embedding": np.zeros((8, 4)), "norm": {"bias": np.zeros(4), "scale": np.zeros(4)}}
+    params, *grads = (
+        jax.tree.map(lambda x: jnp.asarray(rng.standard_normal(x.shape), jnp.float32), zeros) for _ in range(4)
+    )
+    labels = named(by_size(params))
+    parts = {"short": make(storage="uint8", momentum_storage="bfloat16"), "full": make()}
+    both = optax.partition(parts, by_size)
+
+    def trained(tx):
+        state, updates, update = tx.init(params), [], jax.jit(tx.update)
+        for g in grads:
+            u, state = update(g, state, params)
+            updates.append(u)
+        return updates, state
+
+    def assert_same(label, one, two):
+        one, two = (
+            {name: x for name, x in named(trees).items() if labels[name.partition("/")[2]] == label}
+            for trees in (one, two)
+        )
+        jax.tree.map(np.testing.assert_array_equal, one, two)
+
+    def moments(state):
+        slots = interop.read(state)
+        return [slots.mean_square, slots.momentum]
+
+    updates, state = trained(both)
+    for label, tx in parts.items():
+        expected, alone = trained(tx)
+        assert_same(label, updates, expected)
+        there, back = interop.transfer(alone, both.init(params)), interop.transfer(state, tx.init(params))
+        for other in (state, there, back):
+            assert_same(label, moments(other), moments(alone))
+        formats = {x.dtype.name for x in jax.tree.leaves(optax.tree.get(state.inner_states[label], "nu"))}
+        assert formats == {"short": {"uint8"}, "full": {"float32"}}[label]
 
 
 def test_an_initial_scale_is_rounded_to_nearest():
