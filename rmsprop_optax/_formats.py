@@ -1,6 +1,5 @@
 """The formats that a state array is kept in, and the rounding to them."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -127,7 +126,7 @@ def decode(g: jax.Array, *stored: jax.Array | None) -> tuple[Any, ...]:
     step of 1.
     """
     values = [None if s is None else decoded(s) for s in stored]
-    dtype = functools.reduce(np.promote_types, (v.dtype for v in values if v is not None), g.dtype)
+    dtype = np.result_type(g.dtype, *(v.dtype for v in values if v is not None))
     g = g.astype(dtype)
 
     def one(stored: Any, value: Any) -> Any:
@@ -148,11 +147,10 @@ def encode(values: Sequence[Any], like: Sequence[jax.Array | None], g: jax.Array
 
     The gradient ``g``, the step ``count``, the old codes and the positions decide which way numbers are rounded.
     """
-
-    def one(value: Any, old: Any) -> Any:
-        return None if old is None else _encoded(value, old, _noise(g, old, count) if is_short(old) else None)
-
-    return tuple(map(one, values, like))
+    return tuple(
+        None if old is None else _encoded(value, old, _noise(g, old, count) if is_short(old) else None)
+        for value, old in zip(values, like, strict=True)
+    )
 
 
 def nearest(x: jax.Array, like: Any) -> jax.Array:
