@@ -400,6 +400,20 @@ def test_the_denominator_never_falls_below_its_floor(traced):
     np.testing.assert_allclose(tx.update(g, tx.init(g))[0], [0.01, 1.0, 0.0, np.nan], rtol=1e-6)
 
 
+@pytest.mark.parametrize("eps", [1e-8, 0.0])
+@pytest.mark.parametrize(
+    "options", [{}, {"eps_in_sqrt": False}, {"centered": True}, {"bias_correction": True}], ids=str
+)
+def test_derivatives_are_finite_where_no_gradient_came(options, eps):
+    tx = scale_by_rms(eps=eps, **options)
+
+    def second(g):
+        state = tx.update(g, tx.init(g))[1]
+        return tx.update(g, state)[0].sum()
+
+    assert np.isfinite(jax.grad(second)(jnp.zeros(3))).all()
+
+
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize(
     "options",
