@@ -63,7 +63,9 @@ def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Arr
     A weight whose gradients were all 0 then keeps its value even without an epsilon, and no quotient overflows.
     """
     tiny = float(jnp.finfo(nu.dtype).tiny)
-    d = jnp.sqrt(nu + (cast(inside, nu.dtype) + tiny)) + cast(outside, nu.dtype)
+    d = jnp.sqrt(nu + (cast(inside, nu.dtype) + tiny))
+    if outside is not None:
+        d = d + cast(outside, nu.dtype)
     if floor is None:
         return d
     lowest = cast(floor, nu.dtype)
@@ -71,8 +73,8 @@ def denominator(nu: jax.Array, inside: Any, outside: Any, floor: Any) -> jax.Arr
 
 
 def sides(eps: Any, eps_in_sqrt: bool | None) -> tuple[Any, Any]:
-    """The epsilon inside the root and the one outside."""
-    return eps if eps_in_sqrt in (True, None) else 0.0, eps if eps_in_sqrt in (False, None) else 0.0
+    """The epsilon inside the root and the one outside; ``None`` for none outside."""
+    return eps if eps_in_sqrt in (True, None) else 0.0, eps if eps_in_sqrt in (False, None) else None
 
 
 def bounded(g: jax.Array) -> jax.Array:
@@ -138,8 +140,8 @@ def scale_by_rms(
     The computation is in float32 or wider; the update has the dtype of the gradient. A weight whose gradients are all 0
     keeps its value. Gradients beyond ±1.2e18 count as ±1.2e18 (in float32), so a finite gradient never makes the state
     infinite; an infinite gradient makes the update NaN. Centered, noise of a thousandth of the mean is measured to four
-    digits, and noise below 1e-7 of the mean is lost. Updates have finite derivatives, except with respect to a decay of 0
-    under bias correction, and at the first centered, bias-corrected update.
+    digits, and noise below 1e-7 of the mean is lost. Derivatives through an update are finite, except at the
+    first centered, bias-corrected one, and with respect to a decay of 0 under bias correction.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).

@@ -86,7 +86,7 @@ def scale_by_max_rms(
             x = bounded(g)
             nu = mean_square(x, nu, 1 - decay)
             highest = jnp.maximum(highest, nu)
-            u = x / denominator(highest, inside, outside, floor).astype(x.dtype) + 0 * g  # ∞ shows as NaN
+            u = x / denominator(highest, inside, outside, floor).astype(x.dtype) + (g - g)  # infinite shows as NaN
             return u, nu.astype(stored[0].dtype), highest.astype(stored[1].dtype)
 
         updates, nu, highest = _tree.lift(one, updates, state.nu, state.highest)
@@ -179,7 +179,7 @@ def scale_by_previous_rms(
                 most = _numbers.cast(limit, size.dtype)
                 u = u * jnp.where(size > most, most / jnp.where(size > most, size, 1), 1).astype(u.dtype)
             nu = mean_square(x, before, jnp.where(first, 1, 1 - _numbers.cast(decay, before.dtype)))
-            return jnp.where(first, 0, u) + 0 * g, nu.astype(stored.dtype)  # ∞ shows as NaN
+            return jnp.where(first, 0, u) + (g - g), nu.astype(stored.dtype)  # infinite shows as NaN
 
         updates, nu = _tree.lift(one, updates, state.nu)
         return updates, ScaleByPreviousRmsState(optax.safe_increment(count), nu)
