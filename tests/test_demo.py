@@ -319,6 +319,16 @@ def test_images_of_every_size(shape, tmp_path):
 
 
 X, Y = np.ones((6, 2)), np.array([0, 0, 0, 1, 1, 1])
+
+
+def _damaged(save, place):
+    """A file with one wrong byte; its array x is longer than NumPy's buffer, so the header is read before the CRC."""
+    save(file := io.BytesIO(), x=np.ones((1000, 2)), y=np.arange(1000) % 2)
+    content = bytearray(file.getvalue())
+    content[place] = 0xFF
+    return bytes(content)
+
+
 # what is in the file → what its error says
 BAD_FILES = {
     "no y": ({"x": X, "labels": Y}, r"no array y, got x, labels; .*np\.savez\(path, x="),
@@ -334,8 +344,10 @@ BAD_FILES = {
     "a class of one": ({"x": X, "y": np.array([0, 0, 0, 0, 0, 7])}, "2 examples or more of each class, got 1 of 7"),
     "lengths": ({"x": X, "y": np.array([0, 1, 0, 1])}, "the same length, got 6 and 4"),
     "objects": ({"x": np.array([{}, {}]), "y": Y}, r"got Python objects; save x\.astype\(float\)"),
-    "x.npz": (b"not a zip", "no .npz file|allow_pickle"),
-    "truncated.npz": (b"PK\x03\x04", "no .npz file"),
+    "x.npz": (b"not a zip", "damaged, or no .npz file"),
+    "truncated.npz": (b"PK\x03\x04", "damaged, or no .npz file"),
+    "a damaged header.npz": (_damaged(np.savez, 100), "damaged, or no .npz file"),
+    "damaged numbers.npz": (_damaged(np.savez_compressed, 55), "damaged, or no .npz file"),
     "x.txt": (b"1,2", r"must end in \.npz .* or \.csv"),
     "empty.csv": (b"", "x must be real numbers"),
     "names.csv": (b"a,b,c\n", "x must be real numbers"),

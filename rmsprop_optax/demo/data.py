@@ -3,6 +3,7 @@
 import csv
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,22 +85,20 @@ def read(path: str | os.PathLike[str]) -> tuple[Split, Split]:
     return splits[0], splits[1]
 
 
-_HOLDS = "the file must hold the arrays x and y: np.savez(path, x=examples, y=classes)"
-
-
 def _read_npz(path: Path) -> tuple[Any, Any]:
+    save = "np.savez(path, x=examples, y=classes)"
     try:
         with path.open("rb") as stream, np.load(stream) as file:
-            if missing := {"x", "y"} - set(file.files):
-                got = ", ".join(file.files) or "none"
-                raise ValueError(f"there is no array {' and '.join(sorted(missing))}, got {got}; {_HOLDS}.")
-            try:
+            missing, got = sorted({"x", "y"} - set(file.files)), ", ".join(file.files) or "none"
+            if not missing:
                 return file["x"], file["y"]
-            except ValueError as error:  # NumPy's own, of an array that only a pickle can hold
-                must = "x must be numbers and y whole numbers or text, got Python objects"
-                raise ValueError(f"{must}; save x.astype(float) and y.astype(str).") from error
-    except (zipfile.BadZipFile, AttributeError, EOFError, TypeError) as error:
-        raise ValueError(f"this is no .npz file; {_HOLDS}.") from error
+    # NumPy and zipfile have no error of their own for a damaged file.
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, AttributeError, EOFError, TypeError, ValueError) as error:
+        if "Object arrays" in str(error):
+            must = "x must be numbers and y whole numbers or text, got Python objects"
+            raise ValueError(f"{must}; save x.astype(float) and y.astype(str).") from error
+        raise ValueError(f"the file is damaged, or no .npz file; write it anew: {save}.") from error
+    raise ValueError(f"there is no array {' and '.join(missing)}, got {got}; the file must hold x and y: {save}.")
 
 
 def _read_csv(path: Path) -> tuple[Any, Any]:
