@@ -326,7 +326,12 @@ def test_the_demo_goes_on_as_if_it_had_never_stopped(small, undrawn, tmp_path, c
     shutil.copytree(whole, part)
     shutil.rmtree(keras / "2")
     to = ["--out", str(part), "--checkpoint", str(part)]
+    assert "restored" not in capsys.readouterr().out
     assert main([*run, *to, "--resume"]) == 0
+    restored = [line for line in capsys.readouterr().out.splitlines() if "restored" in line]
+    assert restored == [
+        f"{name}  epochs up to 1 are restored from {part / name.strip()}" for name in ("climin", "keras ")
+    ]
     assert results(part) == results(whole)
     epochs = {name: [row["epoch"] for row in run] for name, run in results(part).items()}
     assert epochs == {"climin": [0, 1], "keras": [0, 1, 2]}  # climin's losses are not finite after the first

@@ -207,7 +207,7 @@ def _train(
     runs: _Runs,
 ) -> None:
     """Train, show each row, and add it to ``runs``, so that an interrupt leaves all finished epochs there."""
-    from rmsprop_optax.demo import progress, training
+    from rmsprop_optax.demo import checkpoints, progress, training
     from rmsprop_optax.interop._orbax import quiet
 
     width = max(len(each.label) for each in trainings)
@@ -224,6 +224,8 @@ def _train(
                 checkpoint=each.checkpoint,
                 run=each.run,
             )
+            if each.checkpoint is not None and (last := checkpoints.last(each.checkpoint)) is not None:
+                print(f"{each.label:{width}}  epochs up to {last} are restored from {each.checkpoint}", flush=True)
             shown = progress.show(each.label.ljust(width), fit, args.epochs)
             with contextlib.closing(fit), contextlib.closing(shown):  # which completes the last checkpoint
                 for row in shown:
