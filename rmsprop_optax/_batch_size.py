@@ -116,10 +116,9 @@ def _memory(name: str, value: float, k: float) -> float:
 
 def _static(name: str, value: Any) -> float:
     if not _numbers.is_static(value) or isinstance(value, bool):
-        raise TypeError(
-            f"{name} must be a Python or NumPy number, got {name}={value!r}: to convert an array of learning rates, "
-            "multiply it by the result for learning_rate=1.0."
-        )
+        of_array = "to convert an array of learning rates, multiply it by the result for learning_rate=1.0"
+        mend = of_array if name == "learning_rate" else _numbers.RANGES[name].mend
+        raise TypeError(f"{name} must be a Python or NumPy number, got {name}={value!r}: {mend}.")
     return float(_numbers.check(name, value) or 0.0)
 
 

@@ -595,6 +595,8 @@ WRITTEN = {
     'scaling.rescaled(2, eps=1e-8, eps_in_sqrt="no")': "be True or False, got eps_in_sqrt='no'.",
     "scaling.to_batch_size(8, 800, decay=0.9)": "a decay of 0.9 can follow a batch at most 10 times as large, got 100",
     "scaling.to_batch_size(0, 8, decay=0.9)": "old must be a batch size of at least 1, got old=0.",
+    'scaling.to_batch_size(8, 16, eps="1e-8")': "number, got eps='1e-8': use a small positive number or 0.",
+    "scaling.to_batch_size(8, 16, decay=jnp.float32(0.9))": r"number, got decay=Array\(0.9, .*: it is the weight of",
     "scaling.to_batch_size(8, 16, weight_decay=0.1)": "weight_decay follows the learning rate, got no learning_rate: ",
     "scaling.sum_to_mean(10**6, eps=1e-30)": "eps=1e-30 for factor=1e-06 is too small: the new eps would be 0 in",
     "scaling.mean_to_sum(10**9, eps=1e300)": r"eps=1e\+300 for factor=1000000000.0 is too large: the new eps would be",
