@@ -373,6 +373,12 @@ def test_a_learning_rate_or_the_numbers_of_the_schedule(name):
         ),
         ("mobilenet_v2", {"steps_per_epoch": 9, "batch_size": 0, **KERNEL}, ValueError, "got batch_size=0"),
         (
+            "mnasnet",
+            {"learning_rate": 0.1, "batch_size": 256, **KERNEL},
+            ValueError,
+            'got both, batch_size=256: drop one, or set batch_rule="square root" to convert decay',
+        ),
+        (
             "mobilenet_v2",
             {"steps_per_epoch": 9, "batch_rule": "sqrt", **KERNEL},
             ValueError,

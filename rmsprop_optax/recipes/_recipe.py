@@ -139,7 +139,8 @@ def for_batch(
     size = _check("batch_size", batch_size)
     if rule == "linear":
         if own is not None:
-            _refuse({"batch_size": size})
+            mend = 'drop one, or set batch_rule="square root" to convert decay, momentum and epsilon'
+            _refuse({"batch_size": batch_size}, mend)
         return options | {"learning_rate": options["learning_rate"] * (size / usual)}
     return scaling.to_batch_size(usual, size, eps_in_sqrt=True, **options)
 
@@ -169,10 +170,10 @@ def rate(
     return found
 
 
-def _refuse(given: dict[str, float]) -> None:
+def _refuse(given: dict[str, float], mend: str = "drop one") -> None:
     """Raise ``ValueError`` for numbers of the source's schedule beside a learning rate of the user's."""
     for name, value in given.items():
-        raise ValueError(f"learning_rate replaces the schedule that {name} is for, got both, {name}={value}: drop one.")
+        raise ValueError(f"learning_rate replaces the schedule that {name} is for, got both, {name}={value}: {mend}.")
 
 
 def line(rate: float) -> Callable[[float], optax.Schedule]:
