@@ -151,7 +151,7 @@ NEIGHBOURS = Asked(
     {"uint8": 0.25, "bfloat16": 2.0**-7},
 )
 PLAIN = [plain(name) for name in dialects.TABLE]
-# Of the dialects whose defaults make the same program, but for its numbers, one: pytorch stands for 35.
+# Of the dialects whose defaults make the same program, but for its numbers, one; that of pytorch is the most common.
 PROGRAMS = [
     row
     for row in PLAIN
