@@ -156,6 +156,13 @@ def test_a_position_is_of_its_moment(tmp_path):
         assert saved["custom_metadata"]["position"] == {"rows": list(range(step + 1))}
 
 
+@pytest.mark.parametrize("folder", ["saved", None])
+def test_save_takes_its_arguments_by_name(folder, tmp_path):
+    with checkpoints.saver(folder and tmp_path / folder) as save:
+        save(step=3, tree={"w": jnp.ones(2)}, position={"batch": 1})
+    assert [path.name for path in tmp_path.rglob("3")] == ["3"] * (folder is not None)
+
+
 def test_what_is_not_complete_does_not_count(tmp_path):
     tree = {"w": jnp.ones((8, 8))}
     assert checkpoints.last(tmp_path / "none") is None
