@@ -4,10 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rmsprop_optax import _formats, _numbers, _tree
 from rmsprop_optax._arguments import checked
+from rmsprop_optax._complex import is_components
 from rmsprop_optax._types import Number
 
 
@@ -54,18 +56,24 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
             "optimizer with momentum."
         )
 
-    def one(p: jax.Array, b: Any) -> jax.Array:
+    def one(b: Any, p: Any) -> Any:
         if b is None or isinstance(b, optax.MaskedNode):
             return p
-        b = _formats.decoded(b) if hasattr(b, "dtype") else jax.lax.complex(*b)
-        if b.shape != p.shape:
-            raise ValueError(f"the buffer must have the shape of its parameter, got {b.shape} for {p.shape}.")
+        b = jax.lax.complex(*b) if is_components(b) else _formats.decoded(b)
+        shape = () if np.isscalar(p) else getattr(p, "shape", type(p).__name__)
+        if b.shape != shape:
+            raise ValueError(f"the buffer must have the shape of its parameter, got {b.shape} for {shape}.")
+        p = jnp.asarray(p)
         jumped: jax.Array = p.astype(b.dtype) + _numbers.cast(0.0 if momentum is None else momentum, b.dtype) * b
         return jumped.astype(p.dtype)
 
-    treedef: Any = jax.tree.structure(params)
-    rows = zip(jax.tree.leaves(params), _tree.alike(treedef, traces[0]), strict=True)
-    return jax.tree.unflatten(treedef, [one(jnp.asarray(p), b) for p, b in rows])
+    # A mask may be a prefix of the parameters: a MaskedNode then stands for several.
+    buffers, treedef = jax.tree.flatten(traces[0], is_leaf=_is_whole)
+    return jax.tree.unflatten(treedef, map(one, buffers, _tree.alike(treedef, params)))
+
+
+def _is_whole(b: Any) -> bool:
+    return b is None or isinstance(b, optax.MaskedNode) or is_components(b)
 
 
 def _is_buffer(x: Any) -> bool:

@@ -1,5 +1,6 @@
 """The equations of the core: against float64, by their properties, and at the ends of their ranges."""
 
+import itertools
 import re
 from functools import partial
 
@@ -499,16 +500,23 @@ def test_nesterov_is_sutskevers_jump_and_correction(lr_in_momentum):
 
 
 def test_the_jump_is_taken_back_wherever_there_is_one():
-    params = {"w": jnp.array([1.0 + 2.0j, -1.0j]), "frozen": jnp.ones(2)}
-    for tx in (rmsprop(0.1, momentum=0.5, nesterov=True), dialects.climin(0.1, momentum=0.5, step_adapt=0.1)):
-        wrapped = optax.masked(tx, {"w": True, "frozen": False})
+    params = {"w": jnp.array([1.0 + 2.0j, -1.0j]), "frozen": [jnp.ones(2), jnp.ones(1)]}
+    for tx, wrap in itertools.product(
+        (rmsprop(0.1, momentum=0.5, nesterov=True), dialects.climin(0.1, momentum=0.5, step_adapt=0.1)),
+        (
+            lambda tx: optax.masked(tx, {"w": True, "frozen": False}),
+            lambda tx: optax.masked(tx, {"w": True, "frozen": [False, False]}),
+            lambda tx: optax.partition({"a": tx, "b": optax.set_to_zero()}, {"w": "a", "frozen": "b"}),
+        ),
+    ):
+        wrapped = wrap(tx)
         state = wrapped.init(params)
         updates, state = wrapped.update(params, state, params)
         moved = jax.tree.map(lambda p, u: p + u, params, updates)
         read = nesterov_eval_params(state, moved, 0.5)
         # The first step is b with momentum 0.5: what moved is 1.5·b, and what is read out b.
         np.testing.assert_allclose(params["w"] - read["w"], (params["w"] - moved["w"]) / 1.5, rtol=1e-5)
-        np.testing.assert_array_equal(read["frozen"], moved["frozen"])
+        jax.tree.map(np.testing.assert_array_equal, read["frozen"], moved["frozen"])
     with pytest.raises(ValueError, match=r"momentum must be in \[0, 1\)"):
         nesterov_eval_params(state, params, 5.0)
 
