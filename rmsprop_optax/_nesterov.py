@@ -53,7 +53,7 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
     if len(traces) != 1:
         raise ValueError(
             f"the state must hold one momentum buffer of rmsprop_optax, got {len(traces)}: pass the state of one "
-            "optimizer with momentum."
+            "optimizer with momentum; of an optax.partition, pass one of its inner_states after another."
         )
 
     def one(b: Any, p: Any) -> Any:

@@ -521,6 +521,19 @@ def test_the_jump_is_taken_back_wherever_there_is_one():
         nesterov_eval_params(state, params, 5.0)
 
 
+def test_the_jumps_of_a_partition_are_taken_back_one_after_another():
+    params, tx = {"w": jnp.ones(2), "b": [jnp.ones(3)]}, rmsprop(0.1, momentum=0.5, nesterov=True)
+    parts = optax.partition({"one": tx, "other": tx}, {"w": "one", "b": "other"})
+    (updates, whole), (_, state) = (each.update(params, each.init(params), params) for each in (tx, parts))
+    moved = optax.apply_updates(params, updates)
+    with pytest.raises(ValueError, match=r"got 2: .*; of an optax.partition, pass one of its inner_states after"):
+        nesterov_eval_params(state, moved, 0.5)
+    read = moved
+    for inner in state.inner_states.values():
+        read = nesterov_eval_params(inner, read, 0.5)
+    jax.tree.map(np.testing.assert_array_equal, read, nesterov_eval_params(whole, moved, 0.5))
+
+
 def test_what_the_jump_is_taken_back_from_keeps_its_dtype():
     params = {"w": jnp.ones(2, jnp.bfloat16)}
     tx = rmsprop(0.1, momentum=0.5, nesterov=True)
