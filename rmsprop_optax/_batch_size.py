@@ -5,6 +5,8 @@ from typing import Any
 
 from rmsprop_optax import _numbers
 
+_OF_ARRAY = "to convert an array of learning rates, multiply it by the result for learning_rate=1.0"
+
 
 def to_batch_size(
     old: int,
@@ -57,7 +59,7 @@ def to_batch_size(
     Raises:
       ValueError: a number is out of its range, or a new decay or momentum would be below 0: the batch is then longer
         than the average, and no decay keeps the rule.
-      TypeError: an option is not a number.
+      TypeError: an argument is not a number.
 
     Example:
       EfficientNet's numbers for 4096 images (0.256, 0.9, 0.9, 0.001), for a batch of 1024:
@@ -70,7 +72,8 @@ def to_batch_size(
       Malladi, Lyu, Panigrahi and Arora, arXiv:2205.10287, the square-root scaling rule of RMSprop (and of Adam, for
       the average of the momentum).
     """
-    k = _count("new", new) / _count("old", old)
+    size = "it is the number of examples in a batch"
+    k = _numbers.check_count("new", new, size) / _numbers.check_count("old", old, size)
     _numbers.check_flag("eps_in_sqrt", eps_in_sqrt)
     if weight_decay is not None and learning_rate is None:
         raise ValueError("weight_decay follows the learning rate, got no learning_rate: give both.")
@@ -96,7 +99,8 @@ def to_batch_size(
     found = {}
     for name, value in given.items():
         if value is not None:
-            x = _static(name, value)
+            _numbers.check_static(name, value, _OF_ARRAY if name == "learning_rate" else _numbers.RANGES[name].mend)
+            x = float(_numbers.check(name, value) or 0.0)
             found[name] = x * factors[name] if name in factors else _memory(name, x, k)
     return found
 
@@ -112,17 +116,3 @@ def _memory(name: str, value: float, k: float) -> float:
             f"it would be {new:.3g}."
         )
     return max(new, 0.0)
-
-
-def _static(name: str, value: Any) -> float:
-    if not _numbers.is_static(value) or isinstance(value, bool):
-        of_array = "to convert an array of learning rates, multiply it by the result for learning_rate=1.0"
-        mend = of_array if name == "learning_rate" else _numbers.RANGES[name].mend
-        raise TypeError(f"{name} must be a Python or NumPy number, got {name}={value!r}: {mend}.")
-    return float(_numbers.check(name, value) or 0.0)
-
-
-def _count(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not _numbers.is_static(value) or not 1 <= value < math.inf:
-        raise ValueError(f"{name} must be a batch size of at least 1, got {name}={value!r}.")
-    return float(value)

@@ -65,7 +65,7 @@ def rescaled(
       The update rule of :func:`rmsprop_optax.rmsprop`, with numerator and denominator multiplied by ``factor``.
     """
     mend = "it is new gradient / old gradient, 1/32 from the sum over 32 examples to their mean"
-    _check_number("factor", factor, mend)
+    _numbers.check_static("factor", factor, mend)
     if not 0 < factor <= sys.float_info.max:
         raise ValueError(f"factor must be finite and above 0, got factor={factor}: {mend}.")
     _numbers.check_flag("eps_in_sqrt", eps_in_sqrt)
@@ -286,7 +286,7 @@ def _log_ratio(x: float, c: float) -> float:
 
 def _terms(batch_size: int) -> int:
     mend = "it is the number of terms that the loss adds up"
-    _check_number("batch_size", batch_size, mend)
+    _numbers.check_static("batch_size", batch_size, mend)
     if not (1 <= batch_size <= sys.float_info.max and batch_size % 1 == 0):
         raise ValueError(
             f"batch_size must be a finite whole number of at least 1, got batch_size={batch_size}: {mend}."
@@ -296,12 +296,7 @@ def _terms(batch_size: int) -> int:
 
 def _check_range(low: float, high: float) -> None:
     mend = "the bounds are root mean squares of typical gradients"
-    _check_number("low", low, mend)
-    _check_number("high", high, mend)
+    _numbers.check_static("low", low, mend)
+    _numbers.check_static("high", high, mend)
     if not (0 <= low <= high and low < math.inf):
         raise ValueError(f"the range must be 0 <= low <= high with a finite low, got low={low}, high={high}: {mend}.")
-
-
-def _check_number(name: str, value: object, mend: str) -> None:
-    if isinstance(value, bool | np.bool_) or not _numbers.is_static(value):
-        raise TypeError(f"{name} must be a number, got {name}={value!r}: {mend}.")

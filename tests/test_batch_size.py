@@ -36,7 +36,7 @@ def test_what_it_refuses():
         to_batch_size(8, 128, decay=0.9)
     with pytest.raises(ValueError, match="weight_decay follows the learning rate, got no learning_rate"):
         to_batch_size(8, 16, weight_decay=0.1)
-    with pytest.raises(ValueError, match="old must be a batch size of at least 1, got old=0"):
+    with pytest.raises(ValueError, match="old must be finite and at least 1, got old=0: it is the number"):
         to_batch_size(0, 16)
     with pytest.raises(TypeError, match="decay must be a Python or NumPy number"):
         to_batch_size(8, 16, decay="0.9")

@@ -1,12 +1,10 @@
 """Recipes and their parts: learning-rate schedules, and options for a mean instead of a sum of losses."""
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeAlias, get_args
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from rmsprop_optax import _docs, _numbers, scaling
@@ -110,8 +108,7 @@ def for_mean(terms: int | None, *, eps_in_sqrt: bool = True, **options: float) -
     """
     if terms is None:
         return options
-    terms = _check("mean_of", terms)
-    if terms % 1:
+    if _checked("mean_of", terms) % 1:
         raise ValueError(f"mean_of must be a whole number, got mean_of={terms}: it is {_MEANINGS['mean_of']}.")
     return scaling.sum_to_mean(terms, eps_in_sqrt=eps_in_sqrt, **options)
 
@@ -136,7 +133,7 @@ def for_batch(
         raise ValueError(f'batch_rule must be "linear" or "square root", got batch_rule={rule!r}.')
     if batch_size is None:
         return options
-    size = _check("batch_size", batch_size)
+    size = _checked("batch_size", batch_size)
     if rule == "linear":
         if own is not None:
             mend = 'drop one, or set batch_rule="square root" to convert decay, momentum and epsilon'
@@ -166,7 +163,7 @@ def rate(
     for name, parameter in inspect.signature(schedule).parameters.items():
         if name not in given and parameter.default is parameter.empty:
             raise TypeError(f"{name} or learning_rate must be given, got neither: {name} is {_MEANINGS[name]}.")
-    found: ScalarOrSchedule = schedule(**{name: _check(name, value) for name, value in given.items()})
+    found: ScalarOrSchedule = schedule(**{name: _checked(name, value) for name, value in given.items()})
     return found
 
 
@@ -205,10 +202,5 @@ def _of_float(schedule: optax.Schedule) -> optax.Schedule:
     return lambda count: schedule(jnp.asarray(count, jnp.result_type(float)))
 
 
-def _check(name: str, value: Any) -> Any:
-    """A static number of at least 1, as a Python number."""
-    if isinstance(value, bool | np.bool_) or not _numbers.is_static(value):
-        raise TypeError(f"{name} must be a number, got {name}={value!r}: it is {_MEANINGS[name]}.")
-    if not 1 <= value < math.inf:
-        raise ValueError(f"{name} must be finite and at least 1, got {name}={value}: it is {_MEANINGS[name]}.")
-    return np.asarray(value).item()
+def _checked(name: str, value: Any) -> Any:
+    return _numbers.check_count(name, value, f"it is {_MEANINGS[name]}")
