@@ -121,6 +121,12 @@ def check_count(name: str, value: Any, mend: str) -> Any:
     return check(Range(1, inf, mend), value, name=name)
 
 
+def check_whole(name: str, value: Any) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number above 0."""
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}: leave it out for the default.")
+
+
 def check_flag(name: str, value: Any) -> None:
     """Raise ``TypeError`` if ``value`` is not a bool: a string such as "false" would count as true."""
     if not isinstance(value, bool | np.bool_):

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax import export
 
-from rmsprop_optax import _nnx
+from rmsprop_optax import _nnx, _numbers
 from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._columns import aligned
 from rmsprop_optax._paths import named, nodes, some
@@ -106,7 +106,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
       >>> [round(float(x), 4) for x in (layer.update, layer.learning_rate, layer.lr_min, layer.lr_max)]
       [0.3162, 0.1, 0.0316, 0.3162]
     """
-    _check_count("every", every)
+    _numbers.check_whole("every", every)
     tx = optimizer(tx)
 
     def init(params: optax.Params) -> MeasuredState:
@@ -209,7 +209,7 @@ def effective_rates(
       >>> effective_rates(tx, state, params)["w"]
       array([0.2 , 0.02], dtype=float32)
     """
-    _check_count("entries", entries)
+    _numbers.check_whole("entries", entries)
     tx = optimizer(tx)
     state = _nnx.typed(state, ScaleByRmsState, _nnx.Whole)
     state = getattr(state, "opt_state", state)
@@ -279,11 +279,6 @@ def _cell(field: str, x: float | None) -> str:
     if x is None:
         return "-"
     return f"{x:.0%}" if field in ("below_eps", "silent", "warm_up") else f"{x:.3g}"
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}: leave it out for the default.")
 
 
 def _unmeasured(names: Iterable[str]) -> dict[str, Layer]:

@@ -37,12 +37,6 @@ def numbers(given: Any, what: str) -> NDArray[np.float64]:
         raise ValueError(f"{what} must be numbers, got {given!r:.80}: {error}.") from error
 
 
-def check_whole(name: str, value: Any) -> None:
-    """Raise ``ValueError`` unless ``value`` is a whole number above 0."""
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}: leave it out for the default.")
-
-
 def need(rows: Sequence[Mapping[str, Any]], *keys: str, of: str = "") -> None:
     """Check that there are rows, each a mapping with all ``keys``; ``of`` names the rows in the error.
 
