@@ -145,10 +145,10 @@ def said(math: str) -> str:
         if element.tag == "msqrt":
             element.insert(0, _hidden("√("))
             element.append(_hidden(")"))
-        elif sign := {"msup": "^", "mfrac": "/"}.get(element.tag):
+        elif sign := {"msup": "^", "msubsup": "^", "mfrac": "/"}.get(element.tag):
             row = ElementTree.Element("mrow")
-            row.extend([_hidden(sign), element[1]])
-            element[1] = row
+            row.extend([_hidden(sign), element[-1]])
+            element[-1] = row
     return ElementTree.tostring(formula, encoding="unicode").replace("*", "&#42;")  # which is emphasis in Markdown
 
 
