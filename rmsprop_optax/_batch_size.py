@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _checks, _numbers
 
 _OF_ARRAY = "to convert an array of learning rates, multiply it by the result for learning_rate=1.0"
 
@@ -73,7 +73,7 @@ def to_batch_size(
       the average of the momentum).
     """
     size = "it is the number of examples in a batch"
-    k = _numbers.check_count("new", new, size) / _numbers.check_count("old", old, size)
+    k = _checks.count("new", new, size) / _checks.count("old", old, size)
     _numbers.check_flag("eps_in_sqrt", eps_in_sqrt)
     if weight_decay is not None and learning_rate is None:
         raise ValueError("weight_decay follows the learning rate, got no learning_rate: give both.")
@@ -99,7 +99,7 @@ def to_batch_size(
     found = {}
     for name, value in given.items():
         if value is not None:
-            _numbers.check_static(name, value, _OF_ARRAY if name == "learning_rate" else _numbers.RANGES[name].mend)
+            _checks.static(name, value, _OF_ARRAY if name == "learning_rate" else _numbers.RANGES[name].mend)
             x = float(_numbers.check(name, value) or 0.0)
             found[name] = x * factors[name] if name in factors else _memory(name, x, k)
     return found

@@ -109,24 +109,6 @@ def _number(name: str, value: Any, row: Range) -> Any:
     return float(value)
 
 
-def check_static(name: str, value: Any, mend: str) -> None:
-    """Raise ``TypeError`` if ``value`` is not a Python or NumPy number; an array's value is not known under ``jit``."""
-    if isinstance(value, bool) or not is_static(value):
-        raise TypeError(f"{name} must be a Python or NumPy number, got {name}={value!r}: {mend}.")
-
-
-def check_count(name: str, value: Any, mend: str) -> Any:
-    """Return a static number of at least 1 as a Python float, or raise as :func:`check` does."""
-    check_static(name, value, mend)
-    return check(Range(1, inf, mend), value, name=name)
-
-
-def check_whole(name: str, value: Any) -> None:
-    """Raise ``ValueError`` unless ``value`` is a whole number above 0."""
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} must be a whole number above 0, got {name}={value!r}: leave it out for the default.")
-
-
 def check_flag(name: str, value: Any) -> None:
     """Raise ``TypeError`` if ``value`` is not a bool: a string such as "false" would count as true."""
     if not isinstance(value, bool | np.bool_):

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax import export
 
-from rmsprop_optax import _nnx, _numbers
+from rmsprop_optax import _checks, _nnx
 from rmsprop_optax._arguments import optimizer
 from rmsprop_optax._columns import aligned
 from rmsprop_optax._paths import named, nodes, some
@@ -106,7 +106,7 @@ def measured(tx: optax.GradientTransformation, *, every: int = 1) -> optax.Gradi
       >>> [round(float(x), 4) for x in (layer.update, layer.learning_rate, layer.lr_min, layer.lr_max)]
       [0.3162, 0.1, 0.0316, 0.3162]
     """
-    _numbers.check_whole("every", every)
+    _checks.whole("every", every)
     tx = optimizer(tx)
 
     def init(params: optax.Params) -> MeasuredState:
@@ -209,7 +209,7 @@ def effective_rates(
       >>> effective_rates(tx, state, params)["w"]
       array([0.2 , 0.02], dtype=float32)
     """
-    _numbers.check_whole("entries", entries)
+    _checks.whole("entries", entries)
     tx = optimizer(tx)
     state = _nnx.typed(state, ScaleByRmsState, _nnx.Whole)
     state = getattr(state, "opt_state", state)

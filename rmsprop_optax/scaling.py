@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _checks, _numbers
 from rmsprop_optax._batch_size import to_batch_size
 
 __all__ = ["Nearest", "eps_inside_sqrt", "eps_outside_sqrt", "mean_to_sum", "rescaled", "sum_to_mean", "to_batch_size"]
@@ -65,7 +65,7 @@ def rescaled(
       The update rule of :func:`rmsprop_optax.rmsprop`, with numerator and denominator multiplied by ``factor``.
     """
     mend = "it is new gradient / old gradient, 1/32 from the sum over 32 examples to their mean"
-    _numbers.check_static("factor", factor, mend)
+    _checks.static("factor", factor, mend)
     if not 0 < factor <= sys.float_info.max:
         raise ValueError(f"factor must be finite and above 0, got factor={factor}: {mend}.")
     _numbers.check_flag("eps_in_sqrt", eps_in_sqrt)
@@ -286,7 +286,7 @@ def _log_ratio(x: float, c: float) -> float:
 
 def _terms(batch_size: int) -> int:
     mend = "it is the number of terms that the loss adds up"
-    _numbers.check_static("batch_size", batch_size, mend)
+    _checks.static("batch_size", batch_size, mend)
     if not (1 <= batch_size <= sys.float_info.max and batch_size % 1 == 0):
         raise ValueError(
             f"batch_size must be a finite whole number of at least 1, got batch_size={batch_size}: {mend}."
@@ -296,7 +296,7 @@ def _terms(batch_size: int) -> int:
 
 def _check_range(low: float, high: float) -> None:
     mend = "the bounds are root mean squares of typical gradients"
-    _numbers.check_static("low", low, mend)
-    _numbers.check_static("high", high, mend)
+    _checks.static("low", low, mend)
+    _checks.static("high", high, mend)
     if not (0 <= low <= high and low < math.inf):
         raise ValueError(f"the range must be 0 <= low <= high with a finite low, got low={low}, high={high}: {mend}.")

@@ -15,7 +15,7 @@ PACKAGE = Path(rmsprop_optax.__file__).parent
 LAYERS = (
     ("_types", "_columns", "_docs"),
     ("_numbers",),
-    ("_arguments", "_complex"),
+    ("_arguments", "_checks", "_complex"),
     ("_paths", "_tree", "_formats", "_nnx"),
     ("_scale", "_momentum", "_nesterov", "_decay", "_gains", "_rmsprop"),
     ("storage", "bfloat16", "experimental", "links", "sharding", "_batch_size", "scaling"),

@@ -334,7 +334,7 @@ TREES = {
     "a state of another optimizer": (
         partial(update, state=optax.adam(0.1).init(PARAMS)),
         TypeError,
-        r"must have 3 parts, one for each link, got 2: call state = init\(params\).*interop.transfer",
+        r"must be a rmsprop_optax.ScaleByRmsState, got optax.ScaleByAdamState: call state = init.*interop.transfer",
     ),
     "a state across x64": (across_x64, UserWarning, "float64 .* truncated to dtype float32.*jax_enable_x64"),
     "parameters of another tree": (
@@ -502,7 +502,7 @@ CALLS = {
     "a state without the momentum": (
         partial(update, state=rmsprop(0.1).init(PARAMS), momentum=0.9),
         TypeError,
-        "must have 4 parts, one for each link, got 3: .*interop.transfer",
+        "must have 4 parts, one for each link, got 2: .*interop.transfer",
     ),
     "a state without the remainder": (
         partial(update, with_remainder(rmsprop(0.1)), state=rmsprop(0.1).init(PARAMS)),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _checks
 from rmsprop_optax.plots import _axes, _rows
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def rates(rows: Sequence[Mapping[str, Any]], *, title: str, bins: int = 48) -> "
     """
     from matplotlib.colors import ListedColormap
 
-    _numbers.check_whole("bins", bins)
+    _checks.whole("bins", bins)
     _rows.need(rows, "step")
     names = dict.fromkeys(key for row in rows for key in row if key != "step")
     found = {name: [_positive(row.get(name, ())) for row in rows] for name in names}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rmsprop_optax import _numbers
+from rmsprop_optax import _checks
 from rmsprop_optax.plots import _axes, _rows
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def trajectories(
         if path.ndim != 2 or path.shape[1] != 2 or not np.isfinite(path).all(1).any():
             raise ValueError(f"paths must be [steps + 1, 2] with finite weights, got {name} {list(path.shape)}.")
     if every is not None:
-        _numbers.check_whole("every", every)
+        _checks.whole("every", every)
     ends = _rows.numbers(_limits(list(places.values())) if limits is None else limits, "limits")
     if ends.shape != (2, 2):
         raise ValueError(

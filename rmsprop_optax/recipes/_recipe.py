@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, TypeAlias, get_args
 import jax.numpy as jnp
 import optax
 
-from rmsprop_optax import _docs, _numbers, scaling
+from rmsprop_optax import _checks, _docs, scaling
 from rmsprop_optax._arguments import checked
 from rmsprop_optax._types import ScalarOrSchedule
 
@@ -203,4 +203,4 @@ def _of_float(schedule: optax.Schedule) -> optax.Schedule:
 
 
 def _checked(name: str, value: Any) -> Any:
-    return _numbers.check_count(name, value, f"it is {_MEANINGS[name]}")
+    return _checks.count(name, value, f"it is {_MEANINGS[name]}")
