@@ -52,15 +52,15 @@ def undrawn(monkeypatch):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run the whole of the long tables")
+    parser.addoption("--slow", action="store_true", help="run what takes long, too")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: the part of a long table that runs only with --slow")
+    config.addinivalue_line("markers", "slow: takes long, and runs only with --slow")
 
 
 # Their tests take longest: with these first, two workers share short ones at the end.
-FIRST = ("test_notebooks.py", "test_checkpoints.py", "test_demo.py", "test_cli.py")
+FIRST = ("test_checkpoints.py", "test_demo.py", "test_cli.py")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -456,6 +456,7 @@ def test_ctrl_c_before_the_training_ends_quietly(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_epochs_so_far(small, tmp_path):
     """In a process, for a signal is meant. The first training takes a checkpoint, the second one continues."""
     call = ["-m", "rmsprop_optax", "train", *small, "--epochs", "1000000", "--out", str(tmp_path)]

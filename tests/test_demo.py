@@ -20,8 +20,6 @@ from rmsprop_optax.cli import _choices, main
 from rmsprop_optax.demo import data, model, progress, report
 from rmsprop_optax.plots._axes import COLOURS
 
-QUICK = ["--epochs", "2", "--batch-size", "128"]
-
 
 def results(folder):
     return json.loads((folder / "results.json").read_text())
@@ -36,20 +34,25 @@ def numbers(folder):
 
 
 # One test, for it costs two compilations.
-def test_two_dialects_side_by_side(made_once, request, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("examples", "steps", "layer"),
+    [("flowers", 6, "hidden1"), pytest.param("digits", 11, "hidden", marks=pytest.mark.slow)],
+)
+def test_two_dialects_side_by_side(examples, steps, layer, small, request, tmp_path, capsys):
+    quick = ["--epochs", "2", *(small if examples == "flowers" else ["--batch-size", "128"])]
     settings = ["momentum=0.5", "centered=True", "pytorch.lr=0.001"]
     both, again, other = tmp_path / "new" / "folder", tmp_path / "again", tmp_path / "other"
-    assert main(["train", "--dialect", "tf1", "pytorch", "--set", *settings, *QUICK, "--out", str(both)]) == 0
+    assert main(["train", "--dialect", "tf1", "pytorch", "--set", *settings, *quick, "--out", str(both)]) == 0
     output, errors = capsys.readouterr()
     assert errors == ""
     check_results(results(both), settings)
-    check_learning(numbers(both))
+    check_learning(numbers(both), steps, layer)
     check_output(output, both)
     for name in PICTURES:
         check_picture(both / name)
 
     request.getfixturevalue("undrawn")
-    pytorch = ["train", "--dialect", "pytorch", "--set", *settings, *QUICK]
+    pytorch = ["train", "--dialect", "pytorch", "--set", *settings, *quick]
     assert main([*pytorch, "--out", str(again)]) == 0
     assert main([*pytorch, "--out", str(other), "--seed", "1"]) == 0
     first, second, seed_1 = (numbers(folder)["pytorch"] for folder in (both, again, other))
@@ -70,7 +73,7 @@ def check_results(results, settings):
     assert pytorch == {"lr": 1e-3, "alpha": 0.99, "eps": 1e-8, "weight_decay": None, "maximize": False, **given}
 
 
-def check_learning(runs):
+def check_learning(runs, steps, layer):
     assert runs["tf1"][0] == runs["pytorch"][0]
     assert runs["tf1"][1] != runs["pytorch"][1]
     for rows in runs.values():
@@ -78,8 +81,8 @@ def check_learning(runs):
         assert rows[-1]["train_loss"] < rows[0]["train_loss"]
         assert rows[-1]["test_loss"] < rows[0]["test_loss"]
         assert rows[-1]["test_accuracy"] > rows[0]["test_accuracy"]
-        assert [row["step"] for row in rows] == [0, 11, 22]
-        assert 0 < rows[-1]["lr_min/hidden/kernel"] < rows[-1]["lr_max/hidden/kernel"]
+        assert [row["step"] for row in rows] == [0, steps, 2 * steps]
+        assert 0 < rows[-1][f"lr_min/{layer}/kernel"] < rows[-1][f"lr_max/{layer}/kernel"]
         assert "rates" not in rows[-1]
 
 
@@ -232,7 +235,7 @@ def test_seeds_baselines_and_a_file(made_once, undrawn, tmp_path, capsys):
     call = [
         "train",
         "--dialect",
-        "tf1",
+        "keras",
         "--optimizer",
         "sgd",
         "--set",
@@ -245,25 +248,25 @@ def test_seeds_baselines_and_a_file(made_once, undrawn, tmp_path, capsys):
     call += ["--data", str(tmp_path / "mine.csv"), "--batch-size", "16", "--out", str(tmp_path), "--resume"]
     call += ["--checkpoint", str(tmp_path / "saved")]
     assert main([*call, "--epochs", "1"]) == 0
-    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"tf1", "tf1-seed-4", "sgd", "sgd-seed-4"}
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"keras", "keras-seed-4", "sgd", "sgd-seed-4"}
     capsys.readouterr()
     assert main([*call, "--epochs", "3"]) == 0
     output, errors = capsys.readouterr()
     assert errors == ""
     runs = results(tmp_path)["runs"]
     assert (runs["sgd"]["arguments"]["momentum"], runs["sgd"]["arguments"]["nesterov"]) == (0.9, True)
-    for name in ("tf1", "sgd"):
+    for name in ("keras", "sgd"):
         first, second = runs[name]["seeds"]
         assert (first["seed"], second["seed"]) == (3, 4)
         for seed in (first, second):
             assert [row["epoch"] for row in seed["epochs"]] == [0, 1, 2, 3]
             assert seed["epochs"][3]["train_loss"] < seed["epochs"][0]["train_loss"]
-            assert ("lr_median/hidden1/kernel" in seed["epochs"][3]) == (name == "tf1")
+            assert ("lr_median/hidden1/kernel" in seed["epochs"][3]) == (name == "keras")
         assert first["epochs"][0]["train_loss"] != second["epochs"][0]["train_loss"]
         ends = sorted(seed["epochs"][3]["test_loss"] for seed in (first, second))
         assert f"({ends[0]:.4g} to {ends[1]:.4g})" in output
     assert "medians of 2 seeds" in output
-    pictures = {"curves.png", "layers-tf1.png", "rates-tf1.png", "layers-sgd.png"}
+    pictures = {"curves.png", "layers-keras.png", "rates-keras.png", "layers-sgd.png"}
     assert {path.name for path in tmp_path.glob("*.png")} == pictures
 
     flowers(tmp_path / "other.csv")
@@ -275,7 +278,7 @@ def test_seeds_baselines_and_a_file(made_once, undrawn, tmp_path, capsys):
 def test_without_out_the_results_have_the_name_of_the_data(made_once, undrawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flowers(tmp_path / "mine.csv")
-    assert main(["train", "--data", "mine.csv", "--epochs", "1"]) == 0
+    assert main(["train", "--data", "mine.csv", "--batch-size", "16", "--epochs", "1"]) == 0
     assert results(tmp_path / "runs" / "mine")["arguments"]["out"] == str(Path("runs", "mine"))
 
 

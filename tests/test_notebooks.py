@@ -43,6 +43,7 @@ def test_there_are_notebooks():
     assert NOTEBOOKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_from_a_fresh_kernel_in_under_a_minute(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)

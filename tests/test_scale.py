@@ -104,6 +104,7 @@ def test_eight_devices_are_as_good_as_one():
     assert_close(one, eight)
 
 
+@pytest.mark.slow
 def test_two_processes_are_as_good_as_one(tmp_path):
     with socket.socket() as port:
         port.bind(("127.0.0.1", 0))

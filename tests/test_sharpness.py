@@ -1,5 +1,6 @@
 """The sharpness against a dense eigen-decomposition: for every dialect, on trees, sharded."""
 
+import functools
 import inspect
 
 import jax
@@ -27,21 +28,27 @@ def loss(p, x, y):
     return jnp.mean((jnp.tanh(x @ p["hidden"]["w"] + p["hidden"]["b"]) @ p["out"][0] - y) ** 2)
 
 
-HESSIAN = np.asarray(jax.hessian(lambda flat: loss(ravel_pytree(PARAMS)[1](flat), X, Y))(ravel_pytree(PARAMS)[0]))
+@functools.cache
+def hessian():
+    flat, tree = ravel_pytree(PARAMS)
+    return np.asarray(jax.jit(jax.hessian(lambda flat: loss(tree(flat), X, Y)))(flat))
+
+
+gradient = jax.jit(jax.grad(lambda params, scale: scale * loss(params, X, Y)))
 
 
 def after(tx, steps=3, params=PARAMS):
     state, update = tx.init(params), jax.jit(tx.update)
     with jax.numpy_dtype_promotion("standard"):  # optax's schedules
         for scale in range(1, steps + 1):
-            _, state = update(jax.tree.map(lambda g, s=scale: s * g, jax.grad(loss)(params, X, Y)), state, params)
+            _, state = update(gradient(params, scale), state, params)
     return state
 
 
 def largest(rates):
     """By a dense decomposition; ``rates`` in the order of the leaves."""
     root = np.sqrt(np.concatenate([np.ravel(r) for r in rates]).astype(np.float64))
-    return np.linalg.eigvalsh(root[:, None] * HESSIAN * root)[-1]
+    return np.linalg.eigvalsh(root[:, None] * hessian() * root)[-1]
 
 
 CASES = {
