@@ -11,7 +11,7 @@ import optax
 import pytest
 import references
 from references import rule
-from test_dialects import DOUBLE, RECORDED, SINGLE, errors_above, stack, trajectories
+from test_dialects import DOUBLE, RECORDED, SINGLE, called, errors_above, stack, trajectories
 
 from rmsprop_optax import create
 from rmsprop_optax.dialects import ALIASES, TABLE
@@ -219,23 +219,34 @@ OPTIONS = {
 FOREIGN = [name for name, alias in ALIASES.items() if alias.source]
 
 
+def row(name, case):
+    rate = TABLE[ALIASES[name].dialect].arguments.learning_rate
+    return called(functools.partial(create, name), rate), lambda params, *_: {"params": params}, case
+
+
+@functools.cache
+def ours():
+    """The trajectory of every alias on the stream of the references, compiled in one program."""
+    params, gradients, rates = references.stream()
+    case = {"params": params, "gradients": gradients, "learning_rates": rates}
+    with jax.enable_x64(True):
+        runs = trajectories([row(name, case | {"options": OPTIONS.get(name, {})}) for name in FOREIGN])
+    return dict(zip(FOREIGN, runs, strict=True))
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 def test_equals_the_transcription_in_float64(name):
-    params, gradients, rates = references.stream()
-    case = {"params": params, "gradients": gradients, "learning_rates": rates, "options": OPTIONS.get(name, {})}
-    rate = TABLE[ALIASES[name].dialect].arguments.learning_rate
-    with jax.enable_x64(True):
-        (got,) = trajectories(lambda **options: create(name, **options), [case], lambda state: {}, rate)
     transcription = globals()[re.sub(r"\W", "_", name)]
+    params, gradients, rates = references.stream()
     want = {"params": stack([p for p, _ in transcription(params, gradients, rates)])}
-    assert errors_above(DOUBLE, got, want, names=("params",)) == {}
+    assert errors_above(DOUBLE, ours()[name], want, names=("params",)) == {}
 
 
 @pytest.mark.parametrize("name", [name for name in FOREIGN if name in RECORDED])
 def test_equals_the_recorded_framework(name):
-    rate, table = TABLE[ALIASES[name].dialect].arguments.learning_rate, [*references.recorded(name)]
+    table = [*references.recorded(name)]
     with jax.enable_x64(True):
-        runs = trajectories(lambda **options: create(name, **options), table, lambda state: {}, rate)
+        runs = trajectories([row(name, case) for case in table])
     for case, got in zip(table, runs, strict=True):
         params = {leaf: p[[step - 1 for step in case["trace"]]] for leaf, p in got["params"].items()}
         want = stack(list(case["trace"].values()))
