@@ -1,5 +1,6 @@
 """The formats that a state array is kept in, and the rounding to them."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -155,7 +156,13 @@ def encode(values: Sequence[Any], like: Sequence[jax.Array | None], g: jax.Array
 
 def nearest(x: jax.Array, like: Any) -> jax.Array:
     """``x`` rounded to the nearest number in the format of ``like``."""
-    return _encoded(x, like, _HALF)
+    rounded: jax.Array = _nearest(x, str(like.dtype))
+    return rounded
+
+
+@functools.partial(jax.jit, static_argnums=1)  # outside jit one program for a shape, and not one for each operation
+def _nearest(x: jax.Array, dtype: str) -> jax.Array:
+    return _encoded(x, jax.ShapeDtypeStruct(x.shape, dtype), _HALF)
 
 
 def _encoded(x: jax.Array, like: Any, noise: Any) -> jax.Array:
