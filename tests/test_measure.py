@@ -69,10 +69,16 @@ CASES = {
 }
 
 
+@functools.cache
+def with_measures(case):
+    """Shared, so that its step is compiled once."""
+    return measured(CASES[case][0])
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_effective_learning_rates_are_those_of_the_rule(case):
-    tx, effective, rate = CASES[case]
-    _, state = trained(measured(tx))
+    _, effective, rate = CASES[case]
+    _, state = trained(with_measures(case))
     for name, nu in {"a/w": optax.tree.get(state, "nu")["a"]["w"], "b": optax.tree.get(state, "nu")["b"]}.items():
         nu = np.asarray(decoded(nu), np.float64)
         expected = effective(np.array([nu.max(), np.median(nu), nu.min()]))
@@ -86,7 +92,7 @@ def test_effective_learning_rates_are_those_of_the_rule(case):
 def test_effective_learning_rates_of_single_entries(case):
     tx, effective, _ = CASES[case]
     _, state = trained(tx, 4)
-    tx_measured = measured(tx)
+    tx_measured = with_measures(case)
     with jax.numpy_dtype_promotion("standard"):
         found = effective_rates(tx, state, PARAMS)
         some = effective_rates(tx_measured, tx_measured.init(PARAMS)._replace(inner=state), PARAMS, entries=40)
@@ -121,7 +127,7 @@ def test_the_state_can_be_donated():
 @pytest.mark.parametrize("case", ["schedule", "corrected", "clipped", "uint8"])
 def test_the_updates_are_those_without_measures(case):
     tx = CASES[case][0]
-    (updates, state), (expected, inner) = trained(measured(tx)), trained(tx)
+    (updates, state), (expected, inner) = trained(with_measures(case)), trained(tx)
     # XLA may fuse the two programs differently: the last bit may differ.
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), (updates, state.inner), (expected, inner))
 

@@ -273,11 +273,16 @@ def test_the_bits_do_not_depend_on_the_sharding(name, axis_type):
 
 def rounded_up(name, g=0.3, code=0, count=1, shape=(200, 500)):
     """Which entries of an array are, where all lie halfway between two numbers of the format."""
-    numbers = NUMBERS[name][100:]
-    old, value = (jnp.full(shape, x) for x in (numbers[code], (numbers[0] + numbers[1]) / 2))
+    numbers = np.asarray(NUMBERS[name])[100:]
+    return np.asarray(_rounded_up(name, shape, numbers[code], (numbers[0] + numbers[1]) / 2, g, count))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _rounded_up(name, shape, code, halfway, g, count):
+    old, value, g = (jnp.full(shape, x) for x in (code, halfway, g))
     old = _formats.nearest(old, jax.ShapeDtypeStruct(shape, jnp.dtype(name)))
-    (stored,) = _formats.encode((value,), (old,), jnp.full(shape, g), jnp.int32(count))
-    return np.asarray(storage.decoded(stored) > value)
+    (stored,) = _formats.encode((value,), (old,), g, count)
+    return storage.decoded(stored) > value
 
 
 def correlation(one, two):
