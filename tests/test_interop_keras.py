@@ -48,20 +48,22 @@ def rmsprop(**options):
 @functools.cache
 def network():
     """A convolution, a normalisation, a recurrent and a linear layer; some 2000 parameters."""
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
+    layers, zeros = keras.layers, {"kernel_initializer": "zeros"}
     net = keras.Sequential(
         [
             keras.Input((8, 8, 2)),
-            layers.Conv2D(12, 3, strides=2, activation="relu", name="conv"),
+            layers.Conv2D(12, 3, strides=2, activation="relu", name="conv", **zeros),
             layers.BatchNormalization(name="norm"),
             layers.Reshape((3, 36)),
-            layers.GRU(10, name="gru"),
-            layers.Dense(4, name="head"),
+            layers.GRU(10, name="gru", recurrent_initializer="zeros", **zeros),
+            layers.Dense(4, name="head", **zeros),
         ],
         name="net",
     )
     rng = np.random.default_rng(0)
+    for variable in net.trainable_variables:
+        if "kernel" in variable.name:  # drawn here, for Keras compiles a program for each
+            variable.assign(rng.standard_normal(variable.shape) / np.prod(variable.shape[:-1]) ** 0.5)
     batches = rng.standard_normal((2 * STEPS, 8, 8, 8, 2)), rng.integers(0, 4, (2 * STEPS, 8))
     trained = [v.value for v in net.trainable_variables]
 
@@ -107,7 +109,7 @@ def assigned(optimizer, values):
 
 @functools.cache
 def run(case):
-    """200 steps in Keras: the optimizer in the middle, the parameters on the way, and all gradients."""
+    """200 steps in Keras: the optimizer in the middle, its step, the parameters on the way, and all gradients."""
     net, trained, gradient, fixed, batches = network()
     optimizer = rmsprop(**CASES[case])
     optimizer.build(net.trainable_variables)
@@ -121,7 +123,7 @@ def run(case):
             on_the_way.append(trained)
         if step == STEPS:
             assigned(optimizer, state)
-    return optimizer, on_the_way, gradients
+    return optimizer, apply, on_the_way, gradients
 
 
 @functools.cache
@@ -158,7 +160,7 @@ def same(a, b):
 
 
 def goes_on_here(case):
-    optimizer, (_, middle, after), gradients = run(case)
+    optimizer, _, (_, middle, after), gradients = run(case)
     tx, follow = ours(case)
     params, config = here(middle), optimizer.get_config() if case == "accumulation" else None
     state = interop.write(tx.init(params), format_.read(optimizer.variables, names(), convert, config=config))
@@ -167,7 +169,7 @@ def goes_on_here(case):
 
 
 def goes_on_there(case):
-    _, (before, middle, after), gradients = run(case)
+    _, apply, (before, middle, after), gradients = run(case)
     tx, follow = ours(case)
     params, state = follow(here(before), tx.init(here(before)), gradients=gradients[:STEPS])
 
@@ -177,7 +179,7 @@ def goes_on_there(case):
     fresh.build(network()[0].trainable_variables)
     slots, config = interop.read(state), fresh.get_config() if case == "accumulation" else None
     fresh.load_own_variables(format_.write(fresh.variables, slots, names(), convert, config=config))
-    apply, state = jax.jit(fresh.stateless_apply), [v.value for v in fresh.variables]
+    state = [v.value for v in fresh.variables]
     for g in gradients[STEPS:]:
         trained, state = apply(state, g, trained)
     assert int(state[0]) == 2 * STEPS

@@ -66,10 +66,10 @@ def after(program, tx, steps=5):
 def found():
     for name, (make, _) in ROWS.items():
         plain, joined = make(), one_pass(make())
-        program, kernels, copies = compiled(joined)
-        pairs = zip(after(program, joined), after(compiled(plain)[0], plain), strict=True)
+        (program, kernels, copies), (other, of_two, _) = compiled(joined), compiled(plain)
+        pairs = zip(after(program, joined), after(other, plain), strict=True)
         off = max(float(np.max(np.abs(a - b) / (1 + np.abs(b)))) for a, b in pairs)
-        yield name, {"kernels": kernels, "copies": copies, "off": off, "of two": compiled(plain)[1]}
+        yield name, {"kernels": kernels, "copies": copies, "off": off, "of two": of_two}
 
 
 @pytest.fixture(scope="module")
