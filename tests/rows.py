@@ -151,14 +151,14 @@ NEIGHBOURS = Asked(
     {"uint8": 0.25, "bfloat16": 2.0**-7},
 )
 PLAIN = [plain(name) for name in dialects.TABLE]
-# Of the dialects whose defaults make the same program, but for its numbers, one; that of pytorch is the most common.
+# Of the dialects whose defaults make the same program, but for its numbers, one; the first two stand for most.
 PROGRAMS = [
     row
     for row in PLAIN
     if row.name
     in (
-        *("pytorch", "graves", "dqn", "jax_example_momentum", "burn", "heavyball", "pyro", "blocks", "dynet"),
-        *("brainjs", "dreamerv3", "levanter", "sparsecore"),
+        *("pytorch", "optax", "graves", "dqn", "jax_example_momentum", "burn", "heavyball", "pyro", "blocks"),
+        *("dynet", "brainjs", "dreamerv3", "levanter", "sparsecore"),
     )
 ]
 CORE = [
