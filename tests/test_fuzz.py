@@ -390,8 +390,8 @@ def scaled(c):
 def rearranged(c):
     """Another order of the leaves, and leaves in two parts, change nothing.
 
-    Where numbers are rounded by chance it depends on the place along the last two axes, and on these only. The compiler
-    fuses a product with a sum in one program and not in the other: last bits may differ.
+    Where numbers are rounded by chance it depends on the place. The compiler fuses a product with a sum in one program
+    and not in the other: last bits may differ.
     """
     if not c.elementwise or c.setup.seed % 3:
         return
@@ -416,7 +416,7 @@ def rearranged(c):
     formats = {c.setup.options.get(k) for k in ("storage", "momentum_storage")}
     formats |= set(ROWS[c.setup.row].formats) if c.setup.row else set()
     for (i, axis, part), a, b in zip(pieces, cut(whole, 2), updates, strict=True):
-        kept = axis is None or part == slice(1) or axis < len(c.leaves[i].shape) - 2
+        kept = axis is None or part == slice(1)
         short = bool(formats & set(SHORT_FORMATS))
         if kept or not short:
             far = ~(np.abs(a - b) <= 1e-5 * np.abs(a).max(1, keepdims=True, initial=0) + last_place(a))
