@@ -200,12 +200,15 @@ NNX_OPTIONS = {
 }
 
 
+nnx_update = nnx.jit(nnx.Optimizer.update)
+
+
 def nnx_run(tx, steps=2):
     model = nnx.Sequential(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), nnx.LayerNorm(3, rngs=nnx.Rngs(0)))
     optimizer = nnx.Optimizer(model, tx=tx, wrt=nnx.Param)
     for step in range(steps):
         with jax.numpy_dtype_promotion("standard"):  # optax's own transformations need it
-            optimizer.update(model, gradients(nnx.state(model, nnx.Param), step))
+            nnx_update(optimizer, model, gradients(nnx.state(model, nnx.Param), step))
     return optimizer
 
 

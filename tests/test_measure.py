@@ -201,13 +201,17 @@ def test_wherever_an_optimizer_stands(place):
         assert found["b"].gradient > 0
 
 
+nnx_update = nnx.jit(nnx.Optimizer.update)
+
+
 def test_flax_optimizers():
     model = nnx.Linear(5, 12, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, measured(rmsprop(0.1)), wrt=nnx.Param)
-    optimizer.update(model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
+    nnx_update(optimizer, model, jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param)))
     assert scalars(optimizer)["learning_rate/kernel"] == pytest.approx(0.1, rel=1e-5)
     state = TrainState.create(apply_fn=None, params=PARAMS, tx=measured(rmsprop(0.1)))
-    assert scalars(state.apply_gradients(grads=gradients(0)))["learning_rate/a/w"] == pytest.approx(0.1, rel=1e-5)
+    state = jax.jit(TrainState.apply_gradients)(state, grads=gradients(0))
+    assert scalars(state)["learning_rate/a/w"] == pytest.approx(0.1, rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
@@ -250,9 +254,9 @@ def test_effective_rates_in_flax():
     model = nnx.Linear(5, 12, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     params = nnx.state(model, nnx.Param)
-    optimizer.update(model, jax.tree.map(jnp.ones_like, params))
+    nnx_update(optimizer, model, jax.tree.map(jnp.ones_like, params))
     plain = nnx.to_pure_dict(params)
-    _, state = tx.update(jax.tree.map(jnp.ones_like, plain), tx.init(plain), plain)
+    _, state = jax.jit(tx.update)(jax.tree.map(jnp.ones_like, plain), tx.init(plain), plain)
     expected = effective_rates(tx, state, plain)
     state = nnx.state(optimizer)
     for found in (optimizer, optimizer.opt_state, state, state["opt_state"], nnx.to_pure_dict(state)):
