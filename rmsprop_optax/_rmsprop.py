@@ -96,12 +96,12 @@ def rmsprop(
         decay, eps, initial_scale, eps_in_sqrt, bias_correction, centered=centered, floor=floor, storage=storage
     )
     buffer = momentum_buffer(momentum, nesterov=nesterov, storage=momentum_storage)
-    last = buffer is None or not lr_in_momentum
-    rate = scale_by_learning_rate(learning_rate, flip_sign=last)
+    rate_last = buffer is None or not lr_in_momentum
+    rate = scale_by_learning_rate(learning_rate, flip_sign=rate_last)
     return _tree.chain(
         add_weight_decay(l2),
         rms,
-        *((buffer, rate) if last else (rate, buffer, optax.scale(-1.0))),
+        *((buffer, rate) if rate_last else (rate, buffer, optax.scale(-1.0))),
         add_weight_decay(weight_decay, times=(-1.0, learning_rate), mask=weight_decay_mask),
     )
 
