@@ -88,13 +88,13 @@ def coded(tree: Tree, storage: Storage) -> Tree:
       TypeError: an array is complex, a momentum buffer of complex parameters.
     """
 
-    def leaf(path: Any, x: jax.Array) -> jax.Array:
+    def leaf(path: Any, x: jax.Array) -> Any:
         if jnp.iscomplexobj(x):
             raise TypeError(
                 f"momentum_storage must be None for complex arrays, got {storage!r} for {jax.tree_util.keystr(path)} "
                 f"of {x.dtype}: give complex parameters an optimizer without it, with optax.partition."
             )
-        return nearest(x, jax.ShapeDtypeStruct(x.shape, jnp.dtype(storage)))
+        return nearest(x, storage)
 
     return tree if storage is None else jax.tree.map_with_path(leaf, tree)
 
@@ -154,14 +154,9 @@ def encode(values: Sequence[Any], like: Sequence[jax.Array | None], g: jax.Array
     )
 
 
-def nearest(x: jax.Array, like: Any) -> jax.Array:
-    """``x`` rounded to the nearest number in the format of ``like``."""
-    rounded: jax.Array = _nearest(x, str(like.dtype))
-    return rounded
-
-
 @functools.partial(jax.jit, static_argnums=1)  # outside jit one program for a shape, and not one for each operation
-def _nearest(x: jax.Array, dtype: str) -> jax.Array:
+def nearest(x: jax.Array, dtype: str) -> jax.Array:
+    """``x`` rounded to the nearest number in the format of ``dtype``."""
     return _encoded(x, jax.ShapeDtypeStruct(x.shape, dtype), _HALF)
 
 

@@ -15,7 +15,7 @@ uint8      1     9e-16 to 14336     12 to 25 %        mean squares: about 15 % o
 The short formats round stochastically, up or down with the probabilities that keep the mean. Rounding to nearest stops
 a moving average once its change is smaller than half a step of the format: at decay 0.999 in bfloat16, at half its
 value. The probabilities come from a hash of the step, the gradient, the old code and the position in the array: no
-random key is carried. Results are reproducible, and independent of automatic sharding and of the names and order of the
+random key is carried. Rounding is reproducible, and independent of automatic sharding and of the names and order of the
 arrays. Under ``jax.shard_map`` positions count from 0 in each part, so other entries round up, with the same
 probabilities. Entries of two arrays with equal position, gradient and code round together.
 

@@ -280,7 +280,7 @@ def rounded_up(name, g=0.3, code=0, count=1, shape=(200, 500)):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _rounded_up(name, shape, code, halfway, g, count):
     old, value, g = (jnp.full(shape, x) for x in (code, halfway, g))
-    old = _formats.nearest(old, jax.ShapeDtypeStruct(shape, jnp.dtype(name)))
+    old = _formats.nearest(old, name)
     (stored,) = _formats.encode((value,), (old,), g, count)
     return storage.decoded(stored) > value
 

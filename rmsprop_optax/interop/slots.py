@@ -381,8 +381,8 @@ def rescaled(slots: Slots, lr_in_momentum: bool | None, learning_rate: float | T
         ) from error
 
 
-def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> jax.Array:
-    return _formats.nearest(function(*(_placed(v, old) for v in values), old), old)
+def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> Any:
+    return _formats.nearest(function(*(_placed(v, old) for v in values), old), str(old.dtype))
 
 
 def _placed(value: Any, old: Any) -> jax.Array:
