@@ -297,7 +297,8 @@ def test_another_tree_is_named_and_left(tree, tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [4, 40])
 def test_killed_at_any_moment(kills, tmp_path):
     moments, writing = random.Random(0), 0
     for kill in range(kills):

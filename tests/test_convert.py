@@ -452,7 +452,8 @@ def whole(folder):
     return np.array_equal(slots.mean_square["fc"]["kernel"], arrays()["optimizer.state.2.square_avg"].T)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 40])
 def test_killed_as_it_replaces(kills, checkpoint):
     assert convert(checkpoint) == 0
     rng, writing = random.Random(0), 0
