@@ -37,9 +37,9 @@ _EXAMPLES = """examples:
   x  numbers [n, features], [n, height, width] or [n, height, width, channels]
   y  the class of each example [n], whole numbers or text
 or .csv with an example in each line: the features, and the class in the last
-column; a first line of names is left out. Numbers are standardised, and a fifth
-of the examples is the test set. Images go to the convolutional network, rows of
-numbers to a dense one with two hidden layers."""
+column; a first line without a number names the columns. Numbers are
+standardised, and a fifth of the examples is the test set. Images go to the
+convolutional network, rows of numbers to a dense one with two hidden layers."""
 _MODULES = ("flax", "matplotlib", "sklearn", "tqdm")
 _LARGEST_SEED = 2**32 - 1
 

@@ -1,6 +1,7 @@
 """Examples to learn: scikit-learn's handwritten digits, which need no download, or a file of the user."""
 
 import csv
+import math
 import os
 import zipfile
 import zlib
@@ -63,7 +64,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Split, Split]:
     Args:
       path: ``.npz`` with the arrays ``x``, numbers [n, features], [n, height, width] or [n, height, width, channels],
         and ``y``, the class of each example [n]. Or ``.csv``: an example in each line, numbers separated by commas and
-        the class in the last column; a first line of names is left out. A class is a whole number or a text.
+        the class in the last column; a first line without a number names the columns. A class is an integer or text.
 
     Raises:
       OSError: there is no such file.
@@ -108,15 +109,20 @@ def _read_csv(path: Path) -> tuple[Any, Any]:
             lines = [(reader.line_num, row) for row in reader if row]
         except csv.Error as error:
             raise ValueError(f"this is no .csv file, line {reader.line_num}: {error}.") from error
-    if lines and not all(map(_is_number, lines[0][1][:-1])):
+    # A line with a number is an example: a cell of it that is empty or a word is a mistake, not a name.
+    if lines and (names := lines[0][1][:-1]) and not any(map(_is_number, names)):
         del lines[0]
-    columns = len(lines[0][1]) if lines else 0
+    if not lines:
+        raise ValueError("the file must have an example in each line, got none.")
+    columns = len(lines[0][1])
     for number, row in lines:
         if len(row) != columns or columns < 2:
             got = f"{len(row)} in line {number}"
             raise ValueError(f"all lines must have the same number of columns between commas, 2 or more, got {got}.")
-        if wrong := [cell for cell in row[:-1] if not _is_number(cell)]:
-            raise ValueError(f"all columns but the last must be numbers, got {wrong[0]!r} in line {number}.")
+        if wrong := [cell for cell in row[:-1] if not _is_number(cell) or not math.isfinite(float(cell))]:
+            raise ValueError(f"all columns but the last must be finite numbers, got {wrong[0]!r} in line {number}.")
+        if not row[-1].strip():
+            raise ValueError(f"the last column must be the class of each example, got '' in line {number}.")
     y = [row[-1].strip() for _, row in lines]
     return np.array([row[:-1] for _, row in lines], float), np.array(y, float) if all(map(_is_number, y)) else y
 
@@ -146,14 +152,14 @@ def _examples(given: Any) -> np.ndarray:
 def _labels(given: Any) -> np.ndarray:
     """Check ``y`` and return its classes as int32 [n], numbered from 0 in their order."""
     y: np.ndarray = np.asarray(given)
-    must = "y must be the class of each example [n], whole numbers or text"
+    must = "y (the last column of a .csv) must be the class of each example [n], whole numbers or text"
     if y.ndim != 1 or y.dtype.kind not in "biufU":
         raise ValueError(f"{must}, got {y.dtype}{list(y.shape)}.")
     if y.dtype.kind == "f" and (y % 1 != 0).any():
         raise ValueError(f"{must}, got {y[(y % 1 != 0).argmax()]}; regression is not supported.")
     classes, labels, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2:
-        raise ValueError(f"{must}, of 2 classes or more, got {len(classes)}.")
+        raise ValueError(f"{must}, 2 classes or more, got only {', '.join(map(str, classes)) or 'none'}.")
     if counts.min() < 2:
         raise ValueError(f"{must}, 2 examples or more of each class, got 1 of {classes[counts.argmin()]}.")
     return labels.astype(np.int32)
