@@ -302,12 +302,27 @@ def test_the_models_have_a_step(name, dtype):
     [
         (lambda params, state: (state, params), "must return parameters and state as they came, then others, got"),
         (lambda params, state: (params["w"], state), "as they came"),
+        (lambda params, state: params["w"], "as they came"),
         (lambda params, state: (jax.tree.map(jnp.bfloat16, params), state), "as they came"),
     ],
 )
 def test_a_step_that_returns_something_else(returned, said):
     with pytest.raises(TypeError, match=said):
         plan.step(functools.partial(network, returned=returned), plan.topology_of("v5e:2x2"), compile=False)
+
+
+@pytest.mark.parametrize(
+    ("made", "got"),
+    [
+        (lambda step, params, batch: (params, step, batch), "got ({'w'"),
+        (lambda step, params, batch: step, "got <function network"),
+        (lambda step, params, batch: (step, {"w": jnp.ones((256, 512))}, batch), "Array"),
+    ],
+)
+def test_a_make_that_returns_something_else(made, got):
+    with pytest.raises(TypeError, match=r"make\(tx, mesh\) must return \(step, params, \*batch\)") as error:
+        plan.step(lambda *given: made(*network(*given)), plan.topology_of("v5e:2x2"), compile=False)
+    assert got in str(error.value)
 
 
 def test_a_mesh_of_other_chips():
@@ -483,6 +498,8 @@ def test_without_libtpu_it_says_what_is_missing(training, monkeypatch, capsys):
             ["--step", "resnet", "--topology", "v5e:4x4"],
             "must be FILE:NAME, MODULE:NAME or one of mlp, wide, conv, transf",
         ),
+        (["--step", "mpl", "--topology", "v5e:4x4"], "got 'mpl'; did you mean mlp?"),
+        (["--step", "math:sqr", "--topology", "v5e:4x4"], "math has no function 'sqr'; did you mean sqrt?"),
         (["--step", "no_such.py:make", "--topology", "v5e:4x4"], r"--step no_such.py:make: "),
         (["--step", "no_such:make", "--topology", "v5e:4x4"], "--step no_such:make: No module named 'no_such'"),
         (["--step", "math:pi", "--topology", "v5e:4x4"], "--step math:pi: math has no function 'pi'"),

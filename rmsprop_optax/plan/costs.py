@@ -136,7 +136,7 @@ def step(
 
     Raises:
       ValueError: the mesh has another number of devices, or libtpu does not know the topology.
-      TypeError: the step does not return parameters and state as they came.
+      TypeError: ``make`` returns something else, or the step does not return parameters and state as they came.
 
     Example:
       >>> from rmsprop_optax.plan import topology_of
@@ -147,12 +147,12 @@ def step(
     mesh = {"data": topology.devices} if mesh is None else dict(mesh)
     if math.prod(mesh.values()) != topology.devices:
         raise ValueError(f"the mesh must have the {topology.devices} devices of {topology.name}, got {mesh}.")
-    compile = compile and make(optax.identity(), _abstract(mesh))[0] is not None
+    compile = compile and _made(make(optax.identity(), _abstract(mesh)))[0] is not None
     of_devices = _concrete(mesh, topology) if compile else _abstract(mesh)
     chosen = {"SGD": optax.sgd(1e-3), **(storages() if optimizers is None else optimizers)}
     rows: list[Row] = []
     for name, tx in chosen.items():
-        function, params, *batch = make(tx, of_devices)
+        function, params, *batch = _made(make(tx, of_devices))
         places = [state_shardings(tx, params, zero=axes, mesh=of_devices) for axes in (None, tuple(mesh))]
         for zero in (False, True)[: 1 + (places[0] != places[1] and topology.devices > 1)]:
             state = jax.tree.map(_placed, jax.eval_shape(tx.init, params), places[zero])
@@ -218,6 +218,18 @@ def _concrete(mesh: Mapping[str, int], topology: Topology) -> Mesh:
     return Mesh(grid, tuple(mesh), axis_types=(AxisType.Auto,) * len(mesh))
 
 
+def _made(made: Any) -> tuple[Any, ...]:
+    """What ``make`` returned, if it begins with a step, or ``None``, and abstract parameters."""
+    step, params, *_ = made if isinstance(made, tuple | list) and len(made) > 1 else (made, None)
+    abstract = [isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)]
+    if not (step is None or callable(step)) or not abstract or not all(abstract):
+        raise TypeError(
+            "make(tx, mesh) must return (step, params, *batch), params and batch of jax.ShapeDtypeStruct(shape, dtype, "
+            f"sharding=NamedSharding(mesh, …)), got {made!r:.300}."
+        )
+    return tuple(made)
+
+
 def _placed(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
@@ -227,7 +239,8 @@ def _traced(mesh: Any, function: Any, params: Any, state: Any, batch: Any) -> ja
     # Within the mesh the step can name its axes in constraints.
     with jax.set_mesh(mesh) if isinstance(mesh, Mesh) else jax.sharding.use_abstract_mesh(mesh):
         out = jax.eval_shape(function, *carry, *batch)
-        like = [jax.tree.map(lambda x: (x.shape, x.dtype), tree) for tree in (carry, tuple(out)[:2])]
+        kept = tuple(out)[:2] if isinstance(out, tuple | list) else out
+        like = [jax.tree.map(lambda x: (x.shape, x.dtype), tree) for tree in (carry, kept)]
         if like[0] != like[1]:
             raise TypeError(f"the step must return parameters and state as they came, then others, got {out!r:.300}.")
         places = jax.tree.map(lambda x: x.sharding, carry)
