@@ -53,7 +53,8 @@ def checked(**roles: str | Range) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:
-                taken = ", ".join(signature.parameters)
+                parameters = signature.parameters.values()
+                taken = ", ".join(f"{p.name}=…" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters)
                 raise TypeError(f"{function.__name__}: {error}; it takes {taken}.") from None
             for name, value in bound.arguments.items():
                 if value is None and signature.parameters[name].default is None:

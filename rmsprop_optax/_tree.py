@@ -16,7 +16,7 @@ S = TypeVar("S")
 _MEND = "call update with gradients of the parameters that init was called with, and with those parameters"
 OTHER = (
     "call state = init(params) of the same options first, or carry the old state over with "
-    "rmsprop_optax.interop.transfer (interop.optax for a state of optax)"
+    "rmsprop_optax.interop.transfer (a state of optax with interop.write and interop.optax.read)"
 )
 
 

@@ -426,6 +426,11 @@ BROKEN = {
     "no grad_avg": (state_dict(centered=True), SHAPES, r"no grad_avg of a, no grad_avg of b"),
     "a buffer too many": (state_dict(momentum=0), SHAPES, r"a momentum_buffer of a, which its group does not ask for"),
     "Adadelta": (state_dict(entries={0: entry((2, 3), acc_delta=1.0)}), SHAPES, r"a acc_delta of a"),
+    "bitsandbytes": (
+        state_dict(entries={0: {"step": 7, "__bnb_optimizer_quant_state__": {"state1": np.ones((2, 3))}}}),
+        SHAPES,
+        r'got no momentum_buffer of a, .*: for a state of bitsandbytes give dialect="bitsandbytes" \(--dialect\)',
+    ),
     "torn slots": (
         state_dict(entries={0: entry((2, 3)) | {"momentum_buffer": np.ones(2)}}),
         SHAPES,

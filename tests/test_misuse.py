@@ -497,7 +497,7 @@ CALLS = {
     "Adam's state": (
         partial(update, scale_by_rms(), state=optax.scale_by_adam().init(PARAMS)),
         TypeError,
-        "must be a rmsprop_optax.ScaleByRmsState, got optax.ScaleByAdamState: .*interop.optax",
+        "must be a rmsprop_optax.ScaleByRmsState, got optax.ScaleByAdamState: .*interop.optax.read",
     ),
     "a state without the momentum": (
         partial(update, state=rmsprop(0.1).init(PARAMS), momentum=0.9),
@@ -623,7 +623,7 @@ WRITTEN = {
     "recipes.timm_efficientnet(100, warmup_epochs=-1)": "and at least 1, got warmup_epochs=-1: it is the number of",
     "recipes.wgan(-1)": "clamp must be finite and at least 0, got clamp=-1: it bounds a norm or an absolute",
     "update(recipes.wgan(), None, init=PARAMS)": r"needs the parameters, got params=None: call update\(grads, state,",
-    "recipes.graves(-1e-4)": "graves: too many positional arguments; it takes learning_rate.",
+    "recipes.graves(-1e-4)": "graves: too many positional arguments; it takes learning_rate=….",
     "recipes.pymarl(learning_rate=None)": "learning_rate must be a number, got learning_rate=None: a small number or",
     "measured(TX, every=0)": "every must be a whole number above 0, got every=0: leave it out for the default.",
     "measured(TX, every=True)": "every must be a whole number above 0, got every=True: leave it out for the default.",

@@ -96,10 +96,13 @@ def rows_of(state_dict: Mapping[str, Any], names: layout.Names | None) -> list[R
         if entry:
             wrong += _misfits(rows[-1])
     if wrong:
-        raise ValueError(
-            f"the state of RMSprop must fit its groups, got {some(wrong)}: compare the names and their order with the "
-            "parameters of the optimizer, and momentum and centered with the options of the run."
+        mend = (
+            'for a state of bitsandbytes give dialect="bitsandbytes" (--dialect).'
+            if any({"state1", "__bnb_optimizer_quant_state__"} & row.entry.keys() for row in rows)
+            else "compare the names and their order with the parameters of the optimizer, and momentum and centered "
+            "with the options of the run."
         )
+        raise ValueError(f"the state of RMSprop must fit its groups, got {some(wrong)}: {mend}")
     return rows
 
 
@@ -154,8 +157,8 @@ def filled(rows: Sequence[Row], initial_scale: float | None) -> list[Row]:
     if empty and initial_scale is None:
         raise ValueError(
             f"each parameter must have a state, got none of {some(empty)}, which no gradient has reached: pass "
-            "initial_scale (--initial-scale), the mean square before the first step: 0 in PyTorch and PFRL, 1 in timm "
-            "and Stable-Baselines3."
+            "initial_scale (--initial-scale), the mean square before the first step: 0 in PyTorch, PFRL and "
+            "bitsandbytes, 1 in timm and Stable-Baselines3."
         )
     unknown = [row.name for row in rows if not row.entry and row.shape is None]
     if unknown:
