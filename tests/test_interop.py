@@ -454,6 +454,15 @@ def test_more_slots_than_places():
         interop.write(like, FULL)
 
 
+@pytest.mark.parametrize("centered", [False, True])
+def test_a_pickled_state_of_numpy_arrays(centered):
+    tx = rmsprop(0.1, momentum=0.9, centered=centered, storage="uint8")
+    _, state = trained(tx, PARAMS)
+    hosted = jax.device_get(state)
+    same(interop.write(tx.init(PARAMS), interop.read(hosted)), interop.write(tx.init(PARAMS), interop.read(state)))
+    same(interop.write(hosted, interop.read(state)), interop.write(state, interop.read(state)))
+
+
 @pytest.mark.parametrize("function", [interop.read, lambda state: interop.write(state, FULL), interop.optax.read])
 def test_a_state_of_another_optimizer_is_refused(function):
     with pytest.raises(ValueError, match="must contain a state of"):
@@ -587,6 +596,7 @@ def test_optax_is_found_wherever_it_sits(place):
     tx = PLACES[place](functools.partial(optax.rmsprop, RATE, momentum=0.9))
     _, state = trained(tx, PARAMS)
     same(interop.optax.write(tx.init(PARAMS), interop.optax.read(state)), state)
+    same(interop.optax.write(tx.init(PARAMS), interop.optax.read(jax.device_get(state))), state)
 
 
 @pytest.mark.parametrize("options", SHAPES[::2], ids=lambda o: "-".join(map(str, list(o.values())[:3])))

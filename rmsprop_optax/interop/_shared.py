@@ -33,6 +33,11 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return float64(x.real) ** 2 + float64(x.imag) ** 2 if np.iscomplexobj(x) else float64(x) ** 2
 
 
+def sharding_of(x: Any) -> Any:
+    """The sharding that was chosen for an array; ``None`` for an array of NumPy, or one that may move."""
+    return getattr(x, "sharding", None) if getattr(x, "committed", True) else None
+
+
 def imported(package: str, user: Any, *, install: str | None = None) -> ModuleType:
     """Import an optional package.
 

@@ -16,7 +16,7 @@ from rmsprop_optax.interop import _orbax, bitsandbytes, keras, layout, pytorch
 from rmsprop_optax.interop._converter import Array
 from rmsprop_optax.interop._keras_config import hyperparameters
 from rmsprop_optax.interop._pytorch_groups import Dialect, Rates
-from rmsprop_optax.interop._shared import is_masked
+from rmsprop_optax.interop._shared import is_masked, sharding_of
 from rmsprop_optax.interop.slots import Slots, transfer, write
 from rmsprop_optax.storage import with_storage
 
@@ -293,8 +293,7 @@ def _filled(like: Tree, saved: Tree) -> Tree:
         raise ValueError(f"params must have the names and shapes of the checkpoint, got {some(wrong)}.")
 
     def one(at: Any, x: Any) -> jax.Array:
-        sharding = getattr(x, "sharding", None) if getattr(x, "committed", True) else None
-        placed: jax.Array = jax.device_put(np.asarray(there[name_of(at)]).astype(x.dtype), sharding)
+        placed: jax.Array = jax.device_put(np.asarray(there[name_of(at)]).astype(x.dtype), sharding_of(x))
         return placed
 
     return jax.tree.map_with_path(one, like)

@@ -23,7 +23,7 @@ from rmsprop_optax._scale import ScaleByRmsState
 from rmsprop_optax._types import Number, Tree
 from rmsprop_optax.interop import slots as _slots
 from rmsprop_optax.interop._counted import KINDS
-from rmsprop_optax.interop._shared import abs_sq, float64
+from rmsprop_optax.interop._shared import abs_sq, float64, sharding_of
 from rmsprop_optax.interop.slots import Slots
 
 
@@ -179,8 +179,7 @@ def _shell(like: Any) -> Any:
     """A state of this package with the shapes and shardings of optax's state, in float64."""
 
     def empty(x: Any) -> jax.ShapeDtypeStruct:
-        sharding = x.sharding if getattr(x, "committed", True) else None
-        return jax.ShapeDtypeStruct(x.shape, np.promote_types(x.dtype, np.float64), sharding=sharding)
+        return jax.ShapeDtypeStruct(x.shape, np.promote_types(x.dtype, np.float64), sharding=sharding_of(x))
 
     def moments(node: Any) -> ScaleByRmsState:
         nu = jax.tree.map(lambda x: empty(x).update(dtype=np.float64), node.nu)

@@ -20,7 +20,7 @@ from rmsprop_optax._types import Tree
 from rmsprop_optax.dialects._theano import AdaptiveStepsState
 from rmsprop_optax.interop import _plausible
 from rmsprop_optax.interop._counted import BUFFERS, KINDS, counted
-from rmsprop_optax.interop._shared import abs_sq, float64, is_masked
+from rmsprop_optax.interop._shared import abs_sq, float64, is_masked, sharding_of
 
 
 class Slots(NamedTuple):
@@ -274,7 +274,7 @@ def _none_of(tree: Any) -> Any:
 def _hosted(x: jax.Array) -> Any:
     """A NumPy array if JAX needs ``enable_x64`` for the dtype, else the array itself."""
     stays = np.dtype(x.dtype).itemsize <= jnp.zeros((), complex if jnp.iscomplexobj(x) else float).itemsize
-    return x if stays or not x.is_fully_addressable else np.asarray(x)
+    return x if stays or not getattr(x, "is_fully_addressable", True) else np.asarray(x)
 
 
 def _mean_square(nu: jax.Array, mu: jax.Array) -> jax.Array:
@@ -388,6 +388,5 @@ def _stored(function: Callable[..., jax.Array], old: Any, values: list[Any]) -> 
 def _placed(value: Any, old: Any) -> jax.Array:
     """A copy of an array, in float32 or wider, on the devices of ``old``."""
     copy: Any = value.copy() if isinstance(value, jax.Array) else np.array(value)  # device_put may share NumPy's memory
-    sharding = old.sharding if getattr(old, "committed", True) else None
-    placed: jax.Array = jax.device_put(copy.astype(_numbers.wide(value.dtype)), sharding)
+    placed: jax.Array = jax.device_put(copy.astype(_numbers.wide(value.dtype)), sharding_of(old))
     return placed
