@@ -394,6 +394,16 @@ def test_schedules_of_rate_and_decay_multiply():
 # The lecture's further developments
 
 
+@pytest.mark.parametrize("short", [None, "bfloat16", "uint8"])
+@pytest.mark.parametrize("centered", [False, True])
+def test_debuggers_find_nothing_in_finite_gradients(centered, short):
+    tx = scale_by_rms(eps=0.0, centered=centered, bias_correction=True, storage=short)
+    with jax.debug_nans(True), jax.debug_infs(True), jax.numpy_rank_promotion("raise"):
+        state = tx.init(jnp.zeros((1, 4)))
+        for g in (jnp.array([[0.0, 1e-30, 1.0, -3e38]]), jnp.zeros((1, 4))):
+            _, state = tx.update(g, state)  # outside jit each operation is looked at
+
+
 @pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
 def test_the_denominator_never_falls_below_its_floor(traced):
     g = jnp.array([1e-3, 0.5, 0.0, jnp.nan])
