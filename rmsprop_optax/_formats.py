@@ -94,7 +94,7 @@ def coded(tree: Tree, storage: Storage) -> Tree:
                 f"momentum_storage must be None for complex arrays, got {storage!r} for {jax.tree_util.keystr(path)} "
                 f"of {x.dtype}: give complex parameters an optimizer without it, with optax.partition."
             )
-        return nearest(x, storage)
+        return nearest(decoded(x), storage)
 
     return tree if storage is None else jax.tree.map_with_path(leaf, tree)
 

@@ -418,8 +418,10 @@ def test_a_partition_keeps_some_leaves_in_another_format(make):
 
 
 def test_an_initial_scale_is_rounded_to_nearest():
-    tx = with_storage(dialects.tf1(0.1))
-    assert float(storage.decoded(optax.tree.get(tx.init(jnp.zeros(1)), "nu"))[0]) == 1.0
+    for tx in (dialects.tf1(0.1), scale_by_rms(initial_scale=1.0, storage="uint8")):
+        for name in storage.FORMATS:  # of a state that is short already, the numbers and not the codes
+            nu = optax.tree.get(with_storage(tx, name).init(jnp.zeros(1)), "nu")
+            assert (nu.dtype, storage.decoded(nu)) == (name, 1.0)
     assert with_storage(dialects.dl4j(epsilon=1e-8)).init(jnp.zeros(1)) is not None
 
 
