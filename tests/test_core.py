@@ -302,7 +302,8 @@ def test_a_dynamic_number_may_be_shorter_or_wider_than_the_parameters(of, dtype,
 
     def steps(convert):
         options = {name: convert(x) for name, x in numbers.items()}
-        tx = rmsprop(**options, centered=not correction, bias_correction=correction, nesterov=True)
+        options |= {"eps_in_sqrt": None, "centered": not correction, "bias_correction": correction}
+        tx = rmsprop(**options, nesterov=True)
         tx = optax.chain(scale_by_gains(**{name: convert(x) for name, x in gains.items()}), tx)
         params = jnp.array([1.0, -2.0], dtype)
         state = tx.init(params)

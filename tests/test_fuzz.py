@@ -514,11 +514,13 @@ def test_a_huge_gradient_does_not_silence_its_weight_for_ever(centered, name):
 def test_a_float64_mean_square_beyond_float32_is_stored_as_the_largest_number(name):
     with jax.enable_x64(True):
         g = jnp.asarray([1e25, -1e200, 1.0])
-        tx = scale_by_rms(0.9, storage=name)
-        _, state = tx.update(g, tx.init(g))
-        updates, state = tx.update(jnp.ones(3), state)
-        assert bool(jnp.isfinite(updates).all()), updates
-        assert bool(jnp.isfinite(storage.decoded(state.nu)).all()), state.nu
+        for decay, centered in ((0.9, False), (jnp.float32(0.9), True)):
+            tx = scale_by_rms(decay, centered=centered, storage=name)
+            update = jax.jit(tx.update)
+            _, state = update(g, tx.init(g))
+            updates, state = update(jnp.ones(3), state)
+            assert bool(jnp.isfinite(updates).all()), updates
+            assert bool(jnp.isfinite(storage.decoded(state.nu)).all()), state.nu
 
 
 def test_float64_numbers_are_stored_as_float32_has_them_and_infinities_as_they_are():
