@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.scipy.special import xlog1py
 
@@ -81,7 +80,7 @@ def bounded(g: jax.Array) -> jax.Array:
     """The gradient clamped to numbers whose squares are finite, ±1.2e18 in float32; NaN stays NaN."""
     if jnp.iscomplexobj(g):
         return jax.lax.complex(bounded(g.real), bounded(g.imag))
-    most = np.asarray(jnp.finfo(g.dtype).max ** 0.5 / 16, g.dtype)
+    most = jnp.finfo(g.dtype).max ** 0.5 / 16
     return jax.lax.clamp(-most, g, most)  # for two comparisons XLA:CPU needs another kernel and array
 
 
