@@ -100,7 +100,7 @@ def _number(name: str, value: Any, row: Range) -> Any:
         if not jnp.issubdtype(value.dtype, jnp.number):
             raise TypeError(f"{name} must be a number, got an array of {value.dtype}.")
         # optax.inject_hyperparams makes every number complex if the parameters are.
-        return value.real if jnp.iscomplexobj(value) else value
+        return value.real
     if isinstance(value, bool | np.bool_) or not is_static(value):
         raise TypeError(f"{name} must be a number, got {name}={value!r}: {row.mend}.")
     if not row.low <= value < row.high:

@@ -155,7 +155,7 @@ def in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformat
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         wide = jax.tree.map_with_path(_widened, updates)
         wide, state = inner.update(wide, state, params, **extra_args)
-        return jax.tree.map(_narrowed, updates, wide, is_leaf=is_none), state
+        return jax.tree.map(_narrowed, updates, wide), state
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
 

@@ -22,6 +22,7 @@ from rmsprop_optax import (
     _complex,
     _paths,
     _scale,
+    _tree,
     dialects,
     nesterov_eval_params,
     rmsprop,
@@ -250,19 +251,29 @@ def test_none_gradients_leave_their_state_alone():
 
 
 def test_a_static_zero_removes_a_link_and_a_dynamic_one_keeps_it():
-    def has_buffer(tx):
-        return optax.tree.get(tx.init(jnp.ones(1)), "trace") is not None
+    def program(tx):
+        x = jnp.ones(1)
+        return str(jax.make_jaxpr(tx.update)(x, tx.init(x), x)), jax.tree.structure(tx.init(x))
 
-    assert not any(has_buffer(rmsprop(0.1, momentum=off)) for off in (None, 0, 0.0, np.float32(0)))
-    assert has_buffer(rmsprop(0.1, momentum=jnp.float32(0)))
+    plain = program(rmsprop(0.1))
+    for name in ("momentum", "floor", "l2", "weight_decay"):
+        assert all(program(rmsprop(0.1, **{name: off})) == plain for off in (None, 0, np.float32(0)))
+        assert program(rmsprop(0.1, **{name: jnp.float32(0)})) != plain
+    assert program(dialects.keras(epsilon=1e-8))[1] == plain[1]
+
+
+@pytest.mark.parametrize("links", [1, 2])
+def test_a_chain_rounds_once_at_its_end(links):
+    tx, g = _tree.chain(None, *[optax.scale(0.3)] * links), jnp.full(1, 3, jnp.bfloat16)
+    np.testing.assert_array_equal(tx.update(g, tx.init(g))[0], jnp.asarray([3 * 0.3**links], jnp.bfloat16))
 
 
 def test_only_what_is_scheduled_counts():
     def counts(tx):
         return len(optax.tree.get_all_with_path(tx.init(jnp.ones(1)), "count"))
 
-    once, twice = rmsprop(0.1, l2=0.1, weight_decay=0.1), rmsprop(0.1, weight_decay=lambda count: 0.1)
-    assert (counts(once), counts(twice)) == (1, 2)
+    assert counts(rmsprop(0.1, l2=0.1, weight_decay=0.1)) == 1
+    assert counts(rmsprop(0.1, weight_decay=lambda count: 0.1)) == counts(rmsprop(0.1, l2=lambda count: 0.1)) == 2
 
 
 def test_every_count_is_that_of_the_steps():
