@@ -81,7 +81,7 @@ def _unknown(constructor: str, word: str, roles: dict[str, str | Range], paramet
     named = {role: name for name, role in reversed(roles.items()) if isinstance(role, str)}
     words = named | {name: name for name in parameters}
     role = _WORDS.get(word, word)
-    near = [] if role in RANGES else difflib.get_close_matches(word.lower(), words, n=1)
+    near = [] if role in RANGES else difflib.get_close_matches(word.lower(), words)
     if role in named:
         mend = f"{constructor} calls it {named[role]}."
     elif near:

@@ -67,7 +67,8 @@ def test_signs_and_ends_survive_a_remainder():
         p = jnp.asarray([start], jnp.bfloat16)
         state = tx.init(p)
         for step in steps:
-            updates, state = tx.update(jnp.asarray([step], jnp.float32), state, p)
+            g = jnp.asarray([step], jnp.float32)
+            updates, state = tx.update(g, state, p, value=0.0)  # scale takes no value
             p = apply_updates(p, updates)
         return float(p[0])
 
