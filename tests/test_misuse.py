@@ -231,7 +231,11 @@ TOGETHER = {
         ValueError,
         "storage must be None or one of .*={}",
     ),
-    "a dtype for a storage": (partial(rmsprop, 0.1, storage=jnp.bfloat16), ValueError, "got storage=<class .*bfloat16"),
+    "a dtype for a storage": (  # which is equal to its name
+        partial(rmsprop, 0.1, storage=jnp.dtype("bfloat16")),
+        ValueError,
+        r"got storage=dtype\(bfloat16\)",
+    ),
     "a momentum in 8 bits": (
         partial(rmsprop, 0.1, momentum=0.9, momentum_storage="uint8"),
         ValueError,

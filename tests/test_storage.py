@@ -56,7 +56,9 @@ def test_a_format_is_asked_for_its_numbers_its_words_and_its_bytes():
 def test_what_is_stored_is_stored_again_whatever_the_noise(name):
     form, numbers = storage.FORMATS[name], NUMBERS[name]
     for bits in (np.uint32(0), np.uint32(2**31), np.uint32(2**32 - 1), noise(numbers.shape)):
-        np.testing.assert_array_equal(form.decode(form.encode(numbers, bits)), numbers)
+        stored = form.encode(numbers, bits)
+        assert stored.dtype == name
+        np.testing.assert_array_equal(form.decode(stored), numbers)
 
 
 def test_the_codes_of_8_bits():
