@@ -124,7 +124,10 @@ def test_float64():
         params = jax.tree.map(lambda p: p.astype(np.float64), PARAMS)
         tx = rmsprop(RATE, momentum=0.9)
         _, state = trained(tx, params)
-        same(interop.write(tx.init(params), interop.read(state)), state)
+        slots = interop.read(state)
+        same(interop.write(tx.init(params), slots), state)
+        large = slots._replace(mean_square=jax.tree.map(lambda nu: nu + 1e300, slots.mean_square))
+        same(interop.read(interop.write(tx.init(params), large)), large)
 
 
 @pytest.mark.parametrize("ratio", [1e2, 1e4])
