@@ -529,6 +529,7 @@ def test_float64_numbers_are_stored_as_float32_has_them_and_infinities_as_they_a
         x = jnp.asarray([1e200, -1e200, 2.0**100, jnp.inf, -jnp.inf, jnp.nan])
         stored = storage.decoded(_formats.nearest(x, "bfloat16"))
         np.testing.assert_array_equal(stored, [most, -most, 2.0**100, jnp.inf, -jnp.inf, jnp.nan])
+        assert storage.decoded(_formats.nearest(jnp.float32(3.4e38), "bfloat16")) == most  # the nearest is infinite
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
