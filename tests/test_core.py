@@ -237,6 +237,14 @@ def test_the_count_stops_at_its_maximum():
     assert bool(jnp.isfinite(updates).all())
 
 
+def test_complex_moments_do_not_follow_the_gradients_dtype():
+    with jax.enable_x64(True):
+        params, tx = jnp.ones(2, jnp.complex64), rmsprop(0.1, centered=True, momentum=0.9)
+        state = tx.init(params)
+        _, after = jax.eval_shape(tx.update, params.astype(jnp.complex128), state)
+        assert jax.tree.map(lambda x: x.dtype, after) == jax.tree.map(lambda x: x.dtype, state)
+
+
 def test_none_gradients_leave_their_state_alone():
     params = {"used": jnp.ones(2), "frozen": jnp.ones(3)}
     tx = rmsprop(0.1, centered=True, momentum=0.9, l2=0.1, weight_decay=0.1)
