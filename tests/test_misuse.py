@@ -573,6 +573,7 @@ WRITTEN = {
     "nesterov_eval_params((MOMENTUM, MOMENTUM), PARAMS, 0.9)": r"got 2: .*with momentum; of an optax.partition, pass",
     'nesterov_eval_params(MOMENTUM, {"w": [three], "b": three}, 0.9)': r"parameter, got \(2, 3\) for list.",
     "experimental.one_pass(TX)": "in the environment before JAX starts, got '",
+    "scale_by_stddev(dekay=0.9)": r"scale_by_stddev got an unexpected keyword argument 'dekay': did you mean decay\?",
     "dialects.keras(clip=1.0)": "unexpected keyword argument 'clip': keras calls it clipnorm.",
     "scale_by_stddev(1.5)": r"decay must be in \[0, 1\), got decay=1.5: it is the weight of the old mean square; 0.9",
     "create(3)": r"name must be a string, got 3: create\('pytorch', learning_rate=0.1\).",
