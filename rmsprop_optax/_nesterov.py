@@ -57,7 +57,7 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
         )
 
     def one(b: Any, p: Any) -> Any:
-        if b is None or isinstance(b, optax.MaskedNode):
+        if isinstance(b, optax.MaskedNode):
             return p
         b = jax.lax.complex(*b) if is_components(b) else _formats.decoded(b)
         shape = () if np.isscalar(p) else getattr(p, "shape", type(p).__name__)
@@ -73,7 +73,7 @@ def nesterov_eval_params(state: optax.OptState, params: optax.Params, momentum: 
 
 
 def _is_whole(b: Any) -> bool:
-    return b is None or isinstance(b, optax.MaskedNode) or is_components(b)
+    return isinstance(b, optax.MaskedNode) or is_components(b)
 
 
 def _is_buffer(x: Any) -> bool:

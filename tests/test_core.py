@@ -573,10 +573,11 @@ def test_the_jumps_of_a_partition_are_taken_back_one_after_another():
 
 
 def test_what_the_jump_is_taken_back_from_keeps_its_dtype():
-    params = {"w": jnp.ones(2, jnp.bfloat16)}
+    params = {"w": jnp.ones(2, jnp.bfloat16), "absent": None}
     tx = rmsprop(0.1, momentum=0.5, nesterov=True)
     _, state = tx.update(params, tx.init(params), params)
-    assert nesterov_eval_params(state, params, 0.5)["w"].dtype == jnp.bfloat16
+    read = nesterov_eval_params(state, params, 0.5)
+    assert (read["w"].dtype, read["absent"]) == (jnp.bfloat16, None)
 
 
 def test_parameters_stay_within_their_bound_and_move_freely_inside_it():
