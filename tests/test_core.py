@@ -570,15 +570,15 @@ def test_the_jumps_of_a_partition_are_taken_back_one_after_another():
     for inner in state.inner_states.values():
         read = nesterov_eval_params(inner, read, 0.5)
     jax.tree.map(np.testing.assert_array_equal, read, nesterov_eval_params(whole, moved, 0.5))
+    jax.tree.map(np.testing.assert_array_equal, moved, nesterov_eval_params(whole, moved, 0))
 
 
 def test_what_the_jump_is_taken_back_from_keeps_its_dtype_and_digits():
     params = {"w": jnp.ones(2, jnp.bfloat16), "absent": None, "wide": jnp.full(2, 1 + 2**-20), "number": 1.0}
     tx = rmsprop(0.1, momentum=0.5, nesterov=True, momentum_storage="bfloat16")
-    for momentum in (0.5, 0):
-        read = nesterov_eval_params(tx.init(params), params, momentum)
-        jax.tree.map(np.testing.assert_array_equal, read, params)  # the buffers are 0
-        assert read["w"].dtype == jnp.bfloat16
+    read = nesterov_eval_params(tx.init(params), params, 0.5)
+    jax.tree.map(np.testing.assert_array_equal, read, params)  # the buffers are 0
+    assert read["w"].dtype == jnp.bfloat16
 
 
 def test_parameters_stay_within_their_bound_and_move_freely_inside_it():
