@@ -100,7 +100,7 @@ def to_batch_size(
     for name, value in given.items():
         if value is not None:
             _checks.static(name, value, _OF_ARRAY if name == "learning_rate" else _numbers.RANGES[name].mend)
-            x = float(_numbers.check(name, value) or 0.0)
+            x = _numbers.check(name, value) or 0.0
             found[name] = x * factors[name] if name in factors else _memory(name, x, k)
     return found
 

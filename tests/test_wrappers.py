@@ -7,7 +7,7 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
-from rmsprop_optax import dialects, float32_updates, rmsprop, scale_by_gains, with_remainder, with_storage
+from rmsprop_optax import bfloat16, dialects, float32_updates, rmsprop, scale_by_gains, with_remainder, with_storage
 
 
 def parameters(seed=0):
@@ -82,15 +82,18 @@ def test_signs_and_ends_survive_a_remainder():
 
 def test_a_remainder_leaves_wider_parameters_and_absent_gradients_alone():
     with jax.enable_x64(True):
-        params = {"frozen": jnp.ones(2, jnp.bfloat16), "wide": jnp.array([1 / 3, 2.0], jnp.float64)}
-        grads, plain = {"frozen": None, "wide": params["wide"] / 7}, rmsprop(0.1)
+        params = {"frozen": jnp.ones(2, jnp.bfloat16), "n": jnp.arange(2), "wide": jnp.array([1 / 3, 2.0], jnp.float64)}
+        params["half"] = params["wide"].astype(jnp.float16)
+        grads = {"frozen": None, "n": None, "wide": params["wide"] / 7, "half": params["half"] / 7}
+        plain = rmsprop(0.1)
         tx = with_remainder(plain)
-        updates, state = tx.update(grads, tx.init(params), params)
-        expected, _ = plain.update(grads, plain.init(params), params)
-        assert updates["frozen"] is None
+        updates, state = jax.jit(tx.update)(grads, tx.init(params), params)
+        expected, _ = jax.jit(plain.update)(grads, plain.init(params), params)
+        assert updates["frozen"] is updates["n"] is None
         np.testing.assert_array_equal(state.remainder["frozen"], 0)
-        np.testing.assert_array_equal(updates["wide"], expected["wide"])
-        assert updates["wide"].dtype == jnp.float64
+        for name in ("wide", "half"):
+            np.testing.assert_array_equal(updates[name], expected[name])
+            assert updates[name].dtype == params[name].dtype
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "complex64"])
@@ -102,6 +105,15 @@ def test_float32_updates_are_those_of_float32_gradients(dtype):
     expected, _ = dialects.keras(momentum=0.9).update(wide, dialects.keras(momentum=0.9).init(wide), wide)
     jax.tree.map(np.testing.assert_array_equal, updates, expected)
     assert updates["w"].dtype == expected["w"].dtype
+    theirs = float32_updates(optax.chain(optax.trace(0.9), optax.add_decayed_weights(0.1)))
+    found = theirs.update(grads, theirs.init(grads), grads)
+    assert {x.dtype for x in jax.tree.leaves(found)} == {wide["w"].dtype}
+
+
+def test_an_abstract_array_is_widened_where_it_is():
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[1])
+    short, wide, whole = (jax.ShapeDtypeStruct((2,), d, sharding=sharding) for d in ("bfloat16", "float32", "int32"))
+    assert bfloat16._widened([short, whole]) == [wide, whole]
 
 
 def test_a_short_state_is_saved_and_restored_to_the_bit(tmp_path):
