@@ -175,6 +175,7 @@ def test_zero_divides_the_state_and_changes_no_result(axis_type, options):
         ((7, 5), P("data"), "model", ("data", None)),
         ((64, 8), P(), ("data", "model"), (("data", "model"), None)),
         ((0, 8), P(), "data", (None, "data")),
+        ((64, 8), P(("data", "model")), "data", (("data", "model"), None)),
     ],
 )
 def test_what_zero_divides(shape, spec, zero, expected):
@@ -182,6 +183,13 @@ def test_what_zero_divides(shape, spec, zero, expected):
     leaf = jax.ShapeDtypeStruct(shape, "float32", sharding=NamedSharding(mesh, spec))
     found = nu_of(sharding.state_shardings(rmsprop(0.1), {"w": leaf}, zero=zero))["w"].spec
     assert tuple(found) + (None,) * (len(shape) - len(found)) == expected
+
+
+def test_an_array_that_belongs_to_no_parameter_is_whole():
+    place = NamedSharding(mesh_of((8,), "auto"), P("data"))
+    tx = optax.GradientTransformation(lambda params: {"w": jnp.zeros(16), "history": jnp.zeros(8)}, None)
+    found = sharding.state_shardings(tx, {"w": jax.ShapeDtypeStruct((8, 2), "float32", sharding=place)}, zero="data")
+    assert {name: s.spec for name, s in found.items()} == {"w": P(), "history": P()}
 
 
 PLACES = {
