@@ -175,6 +175,7 @@ def test_zero_divides_the_state_and_changes_no_result(axis_type, options):
         ((7, 5), P("data"), "model", ("data", None)),
         ((64, 8), P(), ("data", "model"), (("data", "model"), None)),
         ((0, 8), P(), "data", (None, "data")),
+        ((0,), P(), "data", (None,)),
         ((64, 8), P(("data", "model")), "data", (("data", "model"), None)),
     ],
 )
