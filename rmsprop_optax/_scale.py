@@ -139,8 +139,8 @@ def scale_by_rms(
     The computation is in float32 or wider; the update has the dtype of the gradient. A weight whose gradients are all 0
     keeps its value. Gradients beyond ±1.2e18 count as ±1.2e18 (in float32), so a finite gradient never makes the state
     infinite; an infinite gradient makes the update NaN. Centered, noise of a thousandth of the mean is measured to four
-    digits, and noise below 1e-7 of the mean is lost. First derivatives through an update are finite, except at a
-    variance of 0 without epsilon, and with respect to a decay of 0 under bias correction.
+    digits, and noise below 1e-7 of the mean is lost. First-order derivatives through an update are finite, except at a
+    variance of 0 without epsilon and with respect to a decay of 0 under bias correction.
 
     Args:
       decay: the weight of the old mean square, in [0, 1).

@@ -77,9 +77,8 @@ def function_of(option: str, words: str) -> Callable[..., Any]:
     with usage_errors(ImportError, OSError, SyntaxError, about=f"{option} {words}: "):
         found = runpy.run_path(place) if place.endswith(".py") else vars(importlib.import_module(place))
     if not callable(found.get(name)):
-        near = _words.nearest(name, [word for word, value in found.items() if callable(value)])
-        mend = f"; did you mean {near}?" if near else ""
-        raise UsageError(f"{option} {words}: {place} has no function {name!r}{mend}")
+        functions = [word for word, value in found.items() if callable(value)]
+        raise UsageError(f"{option} {words}: {place} has no function {name!r}{_words.hint(name, functions)}")
     function: Callable[..., Any] = found[name]
     return function
 

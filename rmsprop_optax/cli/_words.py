@@ -99,6 +99,12 @@ def nearest(word: str, names: Iterable[str], likeness: float = 0.6) -> str | Non
     return next(iter(difflib.get_close_matches(word, names, n=1, cutoff=likeness)), None)
 
 
+def hint(word: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean NAME?`` with the nearest name, or an empty text if none is near."""
+    near = nearest(word, names)
+    return f"; did you mean {near}?" if near else ""
+
+
 def _kind(key: str) -> str | None:
     kinds: dict[str, Iterable[str]] = {
         "command": COMMANDS,

@@ -18,7 +18,7 @@ from rmsprop_optax import plan
 from rmsprop_optax._rmsprop import rmsprop
 from rmsprop_optax.bfloat16 import float32_updates, with_remainder
 from rmsprop_optax.cli._parser import UsageError, function_of, require, typed, usage_errors
-from rmsprop_optax.cli._words import nearest
+from rmsprop_optax.cli._words import hint
 from rmsprop_optax.plan import CHIPS, arrays_of, parse_count, topology_of, transformer
 from rmsprop_optax.plan.shapes import Shape
 from rmsprop_optax.storage import FORMATS
@@ -151,11 +151,8 @@ def _make(args: argparse.Namespace) -> Callable[..., Any]:
         return functools.partial(STEPS[args.step], dtype=args.dtype)
     if args.step is not None:
         if ":" not in args.step:
-            near = nearest(args.step, _MODELS)
-            mend = f"; did you mean {near}?" if near else ""
-            raise UsageError(
-                f"--step must be FILE:NAME, MODULE:NAME or one of {', '.join(_MODELS)}, got {args.step!r}{mend}"
-            )
+            must = f"--step must be FILE:NAME, MODULE:NAME or one of {', '.join(_MODELS)}"
+            raise UsageError(f"{must}, got {args.step!r}{hint(args.step, _MODELS)}")
         return function_of("--step", args.step)
     shapes = _read(args.shapes) if args.shapes else transformer(args.params, args.topology.devices)
     return plan.arrays(shapes, dtype=args.dtype, split=args.sharding == "fsdp")

@@ -109,7 +109,7 @@ def _read_csv(path: Path) -> tuple[Any, Any]:
             lines = [(reader.line_num, row) for row in reader if row]
         except csv.Error as error:
             raise ValueError(f"this is no .csv file, line {reader.line_num}: {error}.") from error
-    # A line with a number is an example: a cell of it that is empty or a word is a mistake, not a name.
+    # A first line with any number is an example; its other cells are checked below.
     if lines and (names := lines[0][1][:-1]) and not any(map(_is_number, names)):
         del lines[0]
     if not lines:

@@ -34,7 +34,7 @@ def abs_sq(x: jax.Array) -> jax.Array:
 
 
 def sharding_of(x: Any) -> Any:
-    """The sharding that was chosen for an array; ``None`` for an array of NumPy, or one that may move."""
+    """The sharding of a committed or abstract array; ``None`` for an uncommitted or a NumPy array."""
     return getattr(x, "sharding", None) if getattr(x, "committed", True) else None
 
 

@@ -136,7 +136,8 @@ def step(
 
     Raises:
       ValueError: the mesh has another number of devices, or libtpu does not know the topology.
-      TypeError: ``make`` returns something else, or the step does not return parameters and state as they came.
+      TypeError: ``make`` does not return a step and abstract arrays, or the step does not return parameters and state
+        as they came.
 
     Example:
       >>> from rmsprop_optax.plan import topology_of
@@ -219,7 +220,7 @@ def _concrete(mesh: Mapping[str, int], topology: Topology) -> Mesh:
 
 
 def _made(made: Any) -> tuple[Any, ...]:
-    """What ``make`` returned, if it begins with a step, or ``None``, and abstract parameters."""
+    """The tuple from ``make``; raise unless it begins with a step (or ``None``) and abstract parameters."""
     step, params, *_ = made if isinstance(made, tuple | list) and len(made) > 1 else (made, None)
     abstract = [isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(params)]
     if not (step is None or callable(step)) or not abstract or not all(abstract):
